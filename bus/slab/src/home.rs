@@ -1,0 +1,107 @@
+//! Where envelopes come back to, and who frees them when their publisher is gone.
+
+use std::{
+    ptr,
+    sync::atomic::{AtomicIsize, AtomicPtr, Ordering::*},
+};
+
+use crate::envelope::Envelope;
+
+/// The returned envelopes of one slab. On a line of its own: every lane writes it.
+#[repr(align(128))]
+pub(crate) struct Home {
+    /// Chains that came back, or [`closed`] once the slab is gone.
+    returned: AtomicPtr<Envelope>,
+    /// Envelopes still out. Counted only after the slab is gone: the slab adds what is missing,
+    /// returners subtract. Zero is reached once, by whoever then frees the home.
+    out: AtomicIsize,
+}
+
+/// What stands in `returned` when nobody pops any more. Never dereferenced.
+fn closed() -> *mut Envelope {
+    ptr::without_provenance_mut(1)
+}
+
+// === impl Home ===
+
+impl Home {
+    /// A home on the heap; freed by [`Home::close`] or by the last [`Home::give_back`] after it.
+    pub(crate) fn create() -> *const Home {
+        let home = Home { returned: AtomicPtr::new(ptr::null_mut()), out: AtomicIsize::new(0) };
+        Box::into_raw(Box::new(home))
+    }
+
+    /// Everything that came back, as a list.
+    pub(crate) fn take(&self) -> *mut Envelope {
+        self.returned.swap(ptr::null_mut(), Acquire)
+    }
+
+    /// Brings `count` emptied envelopes, linked from `first` to `last`, home.
+    ///
+    /// # Safety
+    /// `home` is their home, and the caller owns all of them alone.
+    pub(crate) unsafe fn give_back(
+        home: *const Home,
+        first: *mut Envelope,
+        last: *mut Envelope,
+        count: isize,
+    ) {
+        // SAFETY: a home lives as long as one of its envelopes is out, and the caller holds some.
+        let this = unsafe { &*home };
+        let mut head = this.returned.load(Relaxed);
+        while head != closed() {
+            // SAFETY: the caller owns `last` until the exchange below succeeds.
+            unsafe { (*last).next = head };
+            match this.returned.compare_exchange_weak(head, first, Release, Relaxed) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+        // SAFETY: the chain is the caller's, ends with `last`, and nobody will pop it.
+        unsafe {
+            (*last).next = ptr::null_mut();
+            free_list(first);
+        }
+        if this.out.fetch_sub(count, AcqRel) == count {
+            // SAFETY: the slab has added what was out (before that the counter is negative), and
+            // this was the last of it: nobody else knows the home. It came from `create`.
+            drop(unsafe { Box::from_raw(home.cast_mut()) });
+        }
+    }
+
+    /// Ends the home of a slab that made `made` envelopes and holds `free` of them in its list.
+    ///
+    /// # Safety
+    /// Called once, by the owner, who does not use the home or the list afterwards.
+    pub(crate) unsafe fn close(home: *const Home, free: *mut Envelope, made: usize) {
+        // SAFETY: alive until the counter below says otherwise.
+        let this = unsafe { &*home };
+        let back = this.returned.swap(closed(), AcqRel);
+        // SAFETY: both lists are owned by the caller: the one by contract, the other because the
+        // swap took it and nobody can push any more.
+        let freed = unsafe { free_list(free) + free_list(back) };
+        let missing = (made - freed) as isize;
+        if this.out.fetch_add(missing, AcqRel) + missing == 0 {
+            // SAFETY: all envelopes are back, so nobody else knows the home. It came from `create`.
+            drop(unsafe { Box::from_raw(home.cast_mut()) });
+        }
+    }
+}
+
+/// Frees a list of emptied envelopes and counts them.
+///
+/// # Safety
+/// The caller owns every envelope of the list.
+unsafe fn free_list(mut list: *mut Envelope) -> usize {
+    let mut count = 0;
+    while !list.is_null() {
+        // SAFETY: owned by the caller; `next` is read before the envelope goes.
+        unsafe {
+            let next = (*list).next;
+            Envelope::free(list);
+            list = next;
+        }
+        count += 1;
+    }
+    count
+}

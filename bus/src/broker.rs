@@ -1,0 +1,352 @@
+//! The bus of one process: who listens, who publishes, and what they share.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::*},
+    },
+};
+
+use arc_swap::ArcSwap;
+use patchbay_wire::TopicPattern;
+
+use crate::{
+    clock::Clock,
+    config::BrokerConfig,
+    dead_letters::{DeadLetter, DeadLetters},
+    ledger::Ledger,
+    publisher::Publisher,
+    queue::service::{Origin, Queue},
+    request::Requests,
+    routing::{Listener, Table},
+    spec::SubscriptionSpec,
+    subscription::{Context, Subscription},
+    sync::lock,
+    tap::{Sink, Tap},
+    timer::{Timer, TimerToken},
+    wake::Wake,
+};
+
+/// The bus. Cheap to clone; all clones are the same bus.
+#[derive(Clone)]
+pub struct Broker(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: BrokerConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) table: ArcSwap<Table>,
+    /// Rises with every new table, after it is in place.
+    pub(crate) version: AtomicU64,
+    pub(crate) closed: AtomicBool,
+    pub(crate) requests: Requests,
+    /// Guards changes of the table; the value is the last id.
+    edit: Mutex<u64>,
+    dead_letters: Arc<DeadLetters>,
+    timer: Arc<Timer>,
+    unix_offset: u64,
+}
+
+/// A subscription was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// A limit would let nothing through, or more than can be counted.
+    #[error(
+        "cannot subscribe to `{pattern}`: the limit of {what} is {value}, which is out of range"
+    )]
+    Limit {
+        /// The pattern.
+        pattern: String,
+        /// Which limit.
+        what: &'static str,
+        /// Its value.
+        value: usize,
+    },
+    /// The broker is closed.
+    #[error("cannot subscribe to `{pattern}`: the bus is closed")]
+    Closed {
+        /// The pattern.
+        pattern: String,
+    },
+}
+
+/// A dead letter was not sent back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedriveError {
+    /// There is no such letter (any more).
+    #[error("there is no dead letter {0}")]
+    Unknown(u64),
+    /// Its subscription was removed.
+    #[error("the subscription of dead letter {number} is gone; it belonged to `{owner}`")]
+    Gone {
+        /// The letter.
+        number: u64,
+        /// Whose it was.
+        owner: String,
+    },
+}
+
+// === impl Broker ===
+
+impl Broker {
+    /// A bus without subscriptions. Nothing that waits for a time happens before
+    /// [`start_timer`](Broker::start_timer) or [`tick`](Broker::tick).
+    #[must_use]
+    pub fn new(config: BrokerConfig, clock: Arc<dyn Clock>) -> Broker {
+        let timer = Arc::new(Timer::new(Arc::clone(&clock), config.max_timers));
+        Broker(Arc::new(Inner {
+            dead_letters: Arc::new(DeadLetters::new(config.dead_letters.clone())),
+            unix_offset: clock.unix_ns().wrapping_sub(clock.now_ns()),
+            config,
+            clock,
+            table: ArcSwap::default(),
+            version: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
+            requests: Requests::default(),
+            edit: Mutex::new(0),
+            timer,
+        }))
+    }
+
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Broker {
+        Broker(inner)
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.0)
+    }
+
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.0.requests
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn config(&self) -> &BrokerConfig {
+        &self.0.config
+    }
+
+    /// Its clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    // --- listening ---
+
+    /// A new subscription. Messages are accepted from now on, and handed out once a
+    /// [split](Subscription::set_split) says to whom.
+    ///
+    /// # Errors
+    /// When a limit is out of range, or the broker is closed.
+    pub fn subscribe(&self, spec: SubscriptionSpec) -> Result<Arc<Subscription>, SubscribeError> {
+        let pattern = spec.pattern.to_string();
+        for (what, value) in [("count", spec.limits.count), ("bytes", spec.limits.bytes)] {
+            if value == 0 || value > isize::MAX as usize {
+                return Err(SubscribeError::Limit { pattern, what, value });
+            }
+        }
+        if self.0.closed.load(Acquire) {
+            return Err(SubscribeError::Closed { pattern });
+        }
+        let mut last = lock(&self.0.edit);
+        *last += 1;
+        let id = *last;
+        let spec = Arc::new(spec);
+        let queue = Queue::new(Origin {
+            id,
+            spec: Arc::clone(&spec),
+            dead_letters: Arc::clone(&self.0.dead_letters),
+            unix_offset: self.0.unix_offset,
+            now_ns: self.0.clock.now_ns(),
+            random: uuid::Uuid::new_v4().as_u64_pair().1,
+            max_waiters: self.0.config.max_waiters,
+        });
+        let context = Context {
+            clock: Arc::clone(&self.0.clock),
+            timer: Arc::clone(&self.0.timer),
+            unix_offset: self.0.unix_offset,
+            broker: self.downgrade(),
+        };
+        let subscription = Subscription::create(id, Arc::clone(&spec), queue, context);
+        let listener = Listener::Subscription(Arc::clone(&subscription));
+        self.replace(self.0.table.load().with(spec.pattern.clone(), listener));
+        Ok(subscription)
+    }
+
+    /// Gives a subscription no more messages. What waits is still handed out.
+    pub fn unroute(&self, subscription: &Subscription) {
+        let edit = lock(&self.0.edit);
+        let gone = |listener: &Listener| matches!(listener, Listener::Subscription(found) if found.id() == subscription.id());
+        self.replace(self.0.table.load().without(gone));
+        drop(edit);
+    }
+
+    /// Ends a subscription. What waits is dropped, and so is what seats give back later; returns how
+    /// many were dropped now. Its ledger stays exact and readable.
+    pub fn remove(&self, subscription: &Subscription) -> u64 {
+        self.unroute(subscription);
+        subscription.queue.close()
+    }
+
+    /// A look at everything that is published to topics of a pattern, with room for `capacity`
+    /// messages that were not looked at yet.
+    #[must_use]
+    pub fn tap(&self, pattern: TopicPattern, capacity: usize) -> Tap {
+        Tap::new(self.clone(), capacity, |broker, sink| {
+            let _edit = lock(&broker.0.edit);
+            broker.replace(broker.0.table.load().with(pattern, Listener::Tap(sink)));
+        })
+    }
+
+    pub(crate) fn untap(&self, sink: &Arc<Sink>) {
+        let _edit = lock(&self.0.edit);
+        let gone = |listener: &Listener| matches!(listener, Listener::Tap(found) if Arc::ptr_eq(found, sink));
+        self.replace(self.0.table.load().without(gone));
+    }
+
+    /// Puts a new table in place; the caller holds the lock of edits.
+    fn replace(&self, table: Table) {
+        self.0.table.store(Arc::new(table));
+        self.0.version.fetch_add(1, Release);
+    }
+
+    /// Every subscription.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        self.0.table.load().subscriptions().cloned().collect()
+    }
+
+    // --- publishing ---
+
+    /// A publisher on behalf of somebody.
+    #[must_use]
+    pub fn publisher(&self, principal: &str) -> Publisher {
+        Publisher::new(Arc::clone(&self.0), principal)
+    }
+
+    /// Accepts nothing new any more. What was accepted is still handed out, and what its handlers
+    /// forward or publish because of it is still accepted, so that a chain can run to its end.
+    pub fn close_intake(&self) {
+        self.0.closed.store(true, Release);
+    }
+
+    // --- looking ---
+
+    /// The ledger of every subscription, each exact by itself.
+    #[must_use]
+    pub fn ledger(&self) -> Vec<(Arc<Subscription>, Ledger)> {
+        let subscriptions = self.subscriptions();
+        subscriptions
+            .into_iter()
+            .map(|each| {
+                let ledger = each.ledger();
+                (each, ledger)
+            })
+            .collect()
+    }
+
+    // --- dead letters ---
+
+    /// What could not be handled.
+    #[must_use]
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.0.dead_letters
+    }
+
+    /// Deletes a dead letter for good. Those held back for lack of room move up.
+    pub fn purge(&self, number: u64) -> Option<Arc<DeadLetter>> {
+        let letter = self.0.dead_letters.take(number)?;
+        self.move_up();
+        Some(letter)
+    }
+
+    /// Sends a dead letter back to its own subscription, with a clean count. Nobody else sees it.
+    ///
+    /// # Errors
+    /// When there is no such letter, or its subscription is gone; then it stays where it is.
+    pub fn redrive(&self, number: u64) -> Result<(), RedriveError> {
+        // Taken out first: two redrives at the same time are one.
+        let letter = self.0.dead_letters.take(number).ok_or(RedriveError::Unknown(number))?;
+        let table = self.0.table.load();
+        let found = table.subscriptions().find(|found| found.id() == letter.subscription);
+        let accepted = found.is_some_and(|subscription| {
+            let key = subscription.spec().key_of(&letter.message);
+            let now_ns = self.0.clock.now_ns();
+            let (accepted, due) = subscription.queue.redrive(&letter, key, now_ns);
+            subscription.arm(due);
+            accepted
+        });
+        if !accepted {
+            let owner = letter.owner.to_string();
+            self.0.dead_letters.put_back(letter);
+            return Err(RedriveError::Gone { number, owner });
+        }
+        self.move_up();
+        Ok(())
+    }
+
+    fn move_up(&self) {
+        for subscription in self.0.table.load().subscriptions() {
+            subscription.arm(subscription.queue.bury_pending());
+        }
+    }
+
+    // --- time ---
+
+    /// Starts the one thread that waits for everything that is due, until
+    /// [`stop_timer`](Broker::stop_timer) or the end of the broker.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start_timer(&self) -> std::io::Result<()> {
+        self.0.timer.start()
+    }
+
+    /// Ends the timer for good and waits for its thread.
+    pub fn stop_timer(&self) {
+        self.0.timer.stop();
+    }
+
+    /// Does what is due, as the timer's thread would. Returns when something is due next.
+    pub fn tick(&self) -> Option<u64> {
+        self.0.timer.run_due()
+    }
+
+    /// Calls `wake` at that instant of the monotonic clock; `None` when too many timers run.
+    #[must_use]
+    pub fn wake_at(&self, due_ns: u64, wake: Arc<dyn Wake>) -> Option<TimerToken> {
+        self.0.timer.wake_at(due_ns, wake)
+    }
+
+    /// Forgets a timer; false when it has fired.
+    pub fn cancel(&self, token: TimerToken) -> bool {
+        self.0.timer.cancel(token)
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+// === impl Inner ===
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.timer.stop();
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subscriptions = self.table.load().subscriptions().count();
+        f.debug_struct("Broker")
+            .field("subscriptions", &subscriptions)
+            .field("closed", &self.closed.load(Relaxed))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,201 @@
+//! Where deliveries end that cannot be handled (promise P-21, in memory).
+//!
+//! **Absent on purpose.** No deletion by age and no copy on disk: both belong to the journal.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use patchbay_slab::Message;
+
+use crate::{
+    config::{DeadLetterConfig, WhenFull},
+    redelivery::DeadCause,
+    settlement::FaultClass,
+    sync::lock,
+    wake::Wake,
+};
+
+/// How many failures of a delivery are remembered.
+pub const HISTORY_MAX: usize = 5;
+
+/// One failed attempt, as remembered.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The plugin, by name.
+    pub plugin: Arc<str>,
+    /// Which instance of it.
+    pub generation: u64,
+    /// Number of the hand-off.
+    pub attempt: u32,
+    /// What kind of failure; `None` when the handler gave the message up itself.
+    pub class: Option<FaultClass>,
+    /// In words, printable.
+    pub reason: String,
+    /// When, nanoseconds since the Unix epoch.
+    pub at_unix_ns: u64,
+}
+
+/// One delivery that nobody will hand off again.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Its number among the dead letters, only growing.
+    pub number: u64,
+    /// The subscription, as in [`Subscription::id`](crate::Subscription::id).
+    pub subscription: u64,
+    /// The plugin that owns it.
+    pub owner: Arc<str>,
+    /// The message, whole.
+    pub message: Message,
+    /// The delivery's id.
+    pub delivery: u64,
+    /// Hand-offs.
+    pub attempts: u32,
+    /// Failures charged.
+    pub failures: u32,
+    /// Why.
+    pub cause: DeadCause,
+    /// In words, printable, at most 4 KiB.
+    pub reason: String,
+    /// The last failures, oldest first.
+    pub history: Vec<Failure>,
+    /// How often it was sent back to its subscription.
+    pub redrives: u32,
+    /// When it was accepted, nanoseconds since the Unix epoch.
+    pub accepted_unix_ns: u64,
+    /// When it died, nanoseconds since the Unix epoch.
+    pub at_unix_ns: u64,
+}
+
+/// The dead letters of a broker, bounded by count and bytes.
+pub struct DeadLetters {
+    config: DeadLetterConfig,
+    shelf: Mutex<Shelf>,
+    /// Letters that found no room and were dropped or pushed one out.
+    overwritten: AtomicU64,
+    watchers: Mutex<Vec<Arc<dyn Wake>>>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    letters: VecDeque<Arc<DeadLetter>>,
+    bytes: usize,
+    next: u64,
+}
+
+// === impl DeadLetters ===
+
+impl DeadLetters {
+    pub(crate) fn new(config: DeadLetterConfig) -> DeadLetters {
+        DeadLetters {
+            config,
+            shelf: Mutex::default(),
+            overwritten: AtomicU64::new(0),
+            watchers: Mutex::default(),
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        lock(&self.shelf).letters.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of all messages.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        lock(&self.shelf).bytes
+    }
+
+    /// Letters pushed out by newer ones, since the broker exists.
+    #[must_use]
+    pub fn overwritten(&self) -> u64 {
+        self.overwritten.load(Relaxed)
+    }
+
+    /// Up to `limit` letters with a number above `after`, oldest first. Numbers start at 1.
+    #[must_use]
+    pub fn after(&self, after: u64, limit: usize) -> Vec<Arc<DeadLetter>> {
+        let shelf = lock(&self.shelf);
+        shelf.letters.iter().filter(|letter| letter.number > after).take(limit).cloned().collect()
+    }
+
+    /// The letter of that number.
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<Arc<DeadLetter>> {
+        lock(&self.shelf).letters.iter().find(|letter| letter.number == number).cloned()
+    }
+
+    /// Tells `watcher` whenever a letter arrives. Kept for the life of the broker.
+    pub fn watch(&self, watcher: Arc<dyn Wake>) {
+        lock(&self.watchers).push(watcher);
+    }
+
+    /// Takes a letter out. Room for those held back: see [`Broker::purge`](crate::Broker::purge).
+    pub(crate) fn take(&self, number: u64) -> Option<Arc<DeadLetter>> {
+        let mut shelf = lock(&self.shelf);
+        let at = shelf.letters.iter().position(|letter| letter.number == number)?;
+        let letter = shelf.letters.remove(at)?;
+        shelf.bytes -= letter.message.size();
+        Some(letter)
+    }
+
+    /// Puts a letter that was taken out back in its place, whatever the bounds say.
+    pub(crate) fn put_back(&self, letter: Arc<DeadLetter>) {
+        let mut shelf = lock(&self.shelf);
+        let at = shelf.letters.partition_point(|other| other.number < letter.number);
+        shelf.bytes += letter.message.size();
+        shelf.letters.insert(at, letter);
+    }
+
+    /// Keeps a letter, or gives it back when there is no room and the policy is to hold it.
+    ///
+    /// Called with a desk locked; its own lock is the last one.
+    pub(crate) fn offer(&self, mut letter: DeadLetter) -> Result<(), Box<DeadLetter>> {
+        let size = letter.message.size();
+        let mut shelf = lock(&self.shelf);
+        loop {
+            let fits = shelf.letters.len() < self.config.max_count
+                && shelf.bytes.saturating_add(size) <= self.config.max_bytes;
+            if fits {
+                break;
+            }
+            if self.config.when_full == WhenFull::Hold {
+                return Err(Box::new(letter));
+            }
+            self.overwritten.fetch_add(1, Relaxed);
+            let Some(oldest) = shelf.letters.pop_front() else { return Ok(()) };
+            shelf.bytes -= oldest.message.size();
+        }
+        shelf.next += 1;
+        letter.number = shelf.next;
+        shelf.bytes += size;
+        shelf.letters.push_back(Arc::new(letter));
+        Ok(())
+    }
+
+    /// Those who want to hear of new letters.
+    pub(crate) fn watchers(&self) -> Vec<Arc<dyn Wake>> {
+        lock(&self.watchers).clone()
+    }
+
+    pub(crate) fn max_pending(&self) -> usize {
+        self.config.max_pending
+    }
+}
+
+impl std::fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeadLetters").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

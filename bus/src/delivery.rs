@@ -1,0 +1,113 @@
+//! One message for one subscription.
+
+use patchbay_slab::Message;
+
+/// This delivery is what holds its key back.
+const HOLDS: u32 = 1 << 31;
+/// The desk keeps a history of it.
+const TROUBLED: u32 = 1 << 30;
+/// Its next attempt comes out of the retry budget.
+const BUDGETED: u32 = 1 << 29;
+const FLAGS: u32 = HOLDS | TROUBLED | BUDGETED;
+/// Largest message that a delivery can count.
+pub(crate) const SIZE_MAX: usize = !FLAGS as usize;
+
+/// One message for one subscription. Small, and in exactly one container at any time.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    message: Message,
+    id: u64,
+    key: u64,
+    accepted: u64,
+    attempts: u32,
+    /// Size of the message, and the flags above.
+    size: u32,
+}
+
+impl Delivery {
+    #[inline]
+    pub(crate) fn new(message: Message, id: u64, key: u64, accepted: u64) -> Delivery {
+        let size = message.size().min(SIZE_MAX) as u32;
+        Delivery { message, id, key, accepted, attempts: 0, size }
+    }
+
+    /// The message.
+    #[must_use]
+    #[inline]
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The same for every attempt; gapless in the order of acceptance, per subscription.
+    #[must_use]
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Number of this hand-off: 1 for the first.
+    #[must_use]
+    #[inline]
+    pub fn attempt(&self) -> u32 {
+        self.attempts.saturating_add(1)
+    }
+
+    /// Hash of the ordering key as this subscription sees it; 0 = none.
+    #[must_use]
+    #[inline]
+    pub fn key_hash(&self) -> u64 {
+        self.key
+    }
+
+    /// When the subscription accepted it, on the monotonic clock.
+    #[must_use]
+    #[inline]
+    pub fn accepted_ns(&self) -> u64 {
+        self.accepted
+    }
+
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        (self.size & !FLAGS) as usize
+    }
+
+    pub(crate) fn into_message(self) -> Message {
+        self.message
+    }
+
+    /// What is handed off once more.
+    pub(crate) fn again(&self) -> Delivery {
+        let mut again = self.clone();
+        again.attempts = self.attempts.saturating_add(1);
+        again
+    }
+
+    #[inline]
+    pub(crate) fn is_first(&self) -> bool {
+        self.attempts == 0
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.size & HOLDS != 0
+    }
+
+    pub(crate) fn set_holds(&mut self) {
+        self.size |= HOLDS;
+    }
+
+    pub(crate) fn troubled(&self) -> bool {
+        self.size & TROUBLED != 0
+    }
+
+    pub(crate) fn set_troubled(&mut self) {
+        self.size |= TROUBLED;
+    }
+
+    pub(crate) fn budgeted(&self) -> bool {
+        self.size & BUDGETED != 0
+    }
+
+    pub(crate) fn set_budgeted(&mut self, on: bool) {
+        self.size = if on { self.size | BUDGETED } else { self.size & !BUDGETED };
+    }
+}

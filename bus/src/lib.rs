@@ -1,0 +1,64 @@
+//! The bus: topics, routing, bounded queues, delivery and settlement, for one process.
+//!
+//! A [`Publisher`] puts one envelope into the queue of every matching [`Subscription`]. Lanes take
+//! their place there as a [`Seat`] and pull windows of deliveries; what they say about each (a
+//! [`Verdict`]) is settled in batches. Retries wait on a timer wheel, what cannot be handled goes to
+//! the [`DeadLetters`], and the [`Ledger`] of a subscription adds up at every instant.
+//!
+//! | question | file |
+//! |---|---|
+//! | which subscriptions get a message | `routing` |
+//! | all of them or none | `publisher/admit` |
+//! | what a queue is made of | `queue` |
+//! | what follows from an outcome | `redelivery` (pure) |
+//! | who is due when | `timer` |
+//!
+//! **Absent on purpose.** Plugins, libraries, runtimes, actors: nothing here knows what a lane is
+//! made of. No thread but the timer's. No durable levels: what is unsettled when the process dies is
+//! lost. No delivery guarantee that the ledger does not show.
+
+#![forbid(unsafe_code)]
+
+mod broker;
+mod clock;
+mod config;
+mod dead_letters;
+mod delivery;
+mod ids;
+mod ledger;
+mod publisher;
+mod queue;
+pub mod redelivery;
+mod request;
+mod routing;
+mod settlement;
+mod spec;
+mod subscription;
+mod sync;
+mod tap;
+mod timer;
+mod wake;
+
+pub use broker::{Broker, RedriveError, SubscribeError};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{BrokerConfig, DeadLetterConfig, WhenFull};
+pub use dead_letters::{DeadLetter, DeadLetters, Failure, HISTORY_MAX};
+pub use delivery::Delivery;
+pub use ledger::{DropReason, Dropped, Ledger};
+pub use patchbay_slab::{Draft, Message, key_hash};
+pub use publisher::{FORWARDED_BY, Outgoing, PublishError, Published, Publisher, Refused};
+pub use queue::{
+    inbox::Room,
+    recall::{Begun, Progress, Revoked},
+    seat::{Begin, Park, Seat, Taken},
+    service::Backlog,
+    split::Split,
+};
+pub use redelivery::{BreakerPolicy, BudgetPolicy, DeadCause, OnError, RetryPolicy};
+pub use request::{REPLY_PREFIX, REPLY_TO, Reply, RequestError};
+pub use settlement::{Fault, FaultClass, Verdict};
+pub use spec::{KeySource, Order, Overflow, QueueLimits, SubscriptionSpec};
+pub use subscription::{SeatError, Subscription};
+pub use tap::Tap;
+pub use timer::TimerToken;
+pub use wake::Wake;

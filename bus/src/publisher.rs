@@ -1,0 +1,404 @@
+//! Publishing: topic → route → one envelope → every subscription's queue.
+//!
+//! A publisher belongs to one thread at a time: it has its own envelopes and its own memory of
+//! routes, so a publish touches nothing that others write but the queues themselves.
+
+mod admit;
+mod cache;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use patchbay_slab::{Draft, Message, Parts, Slab};
+use patchbay_wire::TopicError;
+
+use self::{admit::Admission, cache::RouteCache};
+use crate::{
+    broker::{Broker, Inner},
+    delivery::SIZE_MAX,
+    ids::Ids,
+    subscription::Subscription,
+};
+
+/// Header that names who forwarded a message, oldest first, with commas between.
+pub const FORWARDED_BY: &str = "Patchbay-Forwarded-By";
+
+/// Publishes on behalf of one principal. One per thread; cheap to keep, not to make.
+#[derive(Debug)]
+pub struct Publisher {
+    broker: Arc<Inner>,
+    principal: Arc<str>,
+    slab: Slab,
+    cache: RouteCache,
+    ids: Ids,
+    stamp: Stamp,
+}
+
+/// One message to publish.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outgoing<'a> {
+    /// Concrete topic.
+    pub topic: &'a str,
+    /// Ordering key; empty = none.
+    pub key: &'a str,
+    /// Names and values.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Any bytes.
+    pub payload: &'a [u8],
+    /// The id; `None` = a new one.
+    pub id: Option<u128>,
+    /// When it is no longer of use, nanoseconds since the Unix epoch; 0 = never.
+    pub expires_ns: u64,
+    /// The message whose handler publishes this one. It never waits for room then.
+    pub cause: Option<&'a Message>,
+    /// Do not wait for room, whatever a subscription says.
+    pub no_wait: bool,
+}
+
+/// An accepted message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its id.
+    pub id: u128,
+    /// How many subscriptions took it.
+    pub routed: u32,
+}
+
+/// Why a message was not accepted: then no subscription has it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// A subscription has no room for it.
+    #[error("the queue of `{}` for `{}` is full", subscription.owner(), subscription.spec().pattern)]
+    Full {
+        /// Which one; ask [`Subscription::when_room`] to be told.
+        subscription: Arc<Subscription>,
+    },
+    /// It is larger than the bus or a subscription allows.
+    #[error("the message has {size} bytes, {limit} are allowed")]
+    TooLarge {
+        /// Bytes of topic, key, headers and payload.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The topic is not one.
+    #[error("cannot publish")]
+    Topic(#[source] TopicError),
+    /// A header is not text in one line.
+    #[error("header `{}` has an empty name or a control character", name.escape_debug())]
+    Header {
+        /// Its name.
+        name: String,
+    },
+    /// The chain of causes is too long.
+    #[error("{hops} messages led to this one, {limit} are allowed: is there a loop?")]
+    HopLimit {
+        /// Messages that led to it.
+        hops: u32,
+        /// Messages allowed.
+        limit: u32,
+    },
+    /// The broker no longer accepts anything.
+    #[error("the bus is closed")]
+    Closed,
+}
+
+/// A message that was not accepted, given back.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot publish to `{}`", message.topic())]
+pub struct Refused {
+    /// Why not.
+    #[source]
+    pub error: PublishError,
+    /// The message.
+    pub message: Message,
+}
+
+/// Time as of the last tick of the coarse clock.
+#[derive(Debug, Default)]
+struct Stamp {
+    coarse: u64,
+    now_ns: u64,
+    unix_ns: u64,
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    pub(crate) fn new(broker: Arc<Inner>, principal: &str) -> Publisher {
+        Publisher {
+            broker,
+            principal: principal.into(),
+            slab: Slab::new(),
+            cache: RouteCache::new(),
+            ids: Ids::new(),
+            stamp: Stamp::default(),
+        }
+    }
+
+    /// On whose behalf it publishes.
+    #[must_use]
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// Publishes one message. All matching subscriptions take it, or none does; those that drop by
+    /// policy when full count as taking it.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing was delivered to anybody.
+    #[inline]
+    pub fn publish(&mut self, outgoing: Outgoing<'_>) -> Result<Published, PublishError> {
+        let hops = self.check(&outgoing)?;
+        let parts = self.parts(&outgoing, hops);
+        let route = self.cache.find(&self.broker, outgoing.topic).map_err(PublishError::Topic)?;
+        let message = self.slab.message(&parts, outgoing.payload);
+        let wait = outgoing.cause.is_none() && !outgoing.no_wait;
+        let admission = Admission {
+            broker: &self.broker,
+            now_ns: self.stamp.now_ns,
+            wait,
+            follows: outgoing.cause.is_some(),
+        };
+        admission.deliver(route, message).map_err(|refused| refused.error)
+    }
+
+    /// Publishes a message that exists, such as one drafted before. It keeps its id and topic; it is
+    /// at least one hop after `cause`, and with a cause it never waits.
+    ///
+    /// # Errors
+    /// As for [`publish`](Publisher::publish); the message comes back.
+    pub fn publish_message(
+        &mut self,
+        mut message: Message,
+        cause: Option<&Message>,
+        no_wait: bool,
+    ) -> Result<Published, Refused> {
+        let hops = cause.map_or(0, |cause| cause.hops().saturating_add(1)).max(message.hops());
+        self.tick();
+        let checked = self.check_size(message.size()).and_then(|()| self.check_hops(hops));
+        if let Err(error) = checked {
+            return Err(Refused { error, message });
+        }
+        if !message.raise_hops(hops) {
+            let headers: Vec<_> = message.headers().collect();
+            message = self.copy(&message, &headers, message.topic(), message.id(), hops);
+        }
+        self.deliver(message, cause.is_none() && !no_wait, cause.is_some())
+    }
+
+    /// Publishes many messages, taking each queue's lock once for a run of the same topic. Returns
+    /// how many were accepted, in order, and what stopped the next one, if anything did.
+    pub fn publish_batch(&mut self, batch: &[Outgoing<'_>]) -> (usize, Option<PublishError>) {
+        let mut accepted = 0;
+        while let Some(first) = batch.get(accepted) {
+            let same = |outgoing: &&Outgoing<'_>| {
+                outgoing.topic == first.topic && outgoing.cause.is_some() == first.cause.is_some()
+            };
+            let run = batch[accepted..].iter().take_while(same).count();
+            let mut ready = VecDeque::with_capacity(run);
+            let mut stopped = None;
+            for outgoing in &batch[accepted..accepted + run] {
+                match self.check(outgoing) {
+                    Ok(hops) => {
+                        let parts = self.parts(outgoing, hops);
+                        ready.push_back(self.slab.message(&parts, outgoing.payload));
+                    }
+                    Err(error) => {
+                        stopped = Some(error);
+                        break;
+                    }
+                }
+            }
+            let route = match self.cache.find(&self.broker, first.topic) {
+                Ok(route) => route,
+                Err(error) => return (accepted, Some(PublishError::Topic(error))),
+            };
+            let wait = first.cause.is_none() && !first.no_wait;
+            let admission = Admission {
+                broker: &self.broker,
+                now_ns: self.stamp.now_ns,
+                wait,
+                follows: first.cause.is_some(),
+            };
+            let made = ready.len();
+            let result = admission.admit(route, &mut ready);
+            accepted += made - ready.len();
+            if let Some(error) = result.err().or(stopped) {
+                return (accepted, Some(error));
+            }
+        }
+        (accepted, None)
+    }
+
+    /// Publishes the payload of `message` under another topic, one hop after `cause`. Its key and
+    /// headers go with it, and [`FORWARDED_BY`] names the principal behind those before it; its
+    /// payload is shared. Never waits.
+    ///
+    /// # Errors
+    /// As for [`publish`](Publisher::publish).
+    pub fn forward(
+        &mut self,
+        topic: &str,
+        message: &Message,
+        cause: &Message,
+    ) -> Result<Published, PublishError> {
+        let hops = cause.hops().saturating_add(1);
+        self.check_hops(hops)?;
+        self.tick();
+        let by = match message.header(FORWARDED_BY) {
+            Some(before) => format!("{before},{}", self.principal),
+            None => self.principal.to_string(),
+        };
+        let headers =
+            message.headers().filter(|(name, _)| !name.eq_ignore_ascii_case(FORWARDED_BY));
+        let headers: Vec<_> = headers.chain([(FORWARDED_BY, &*by)]).collect();
+        let id = self.ids.next(self.stamp.unix_ns);
+        let message = self.copy(message, &headers, topic, id, hops);
+        self.check_size(message.size())?;
+        self.deliver(message, false, true).map_err(|refused| refused.error)
+    }
+
+    /// The same under another topic and with other hops; the payload is shared.
+    fn copy(
+        &mut self,
+        message: &Message,
+        headers: &[(&str, &str)],
+        topic: &str,
+        id: u128,
+        hops: u32,
+    ) -> Message {
+        let parts = Parts {
+            topic,
+            key: message.key(),
+            headers,
+            payload_len: 0,
+            id,
+            time_ns: self.stamp.unix_ns,
+            expires_ns: message.expires_ns(),
+            hops,
+        };
+        self.slab.derive(message, &parts)
+    }
+
+    /// A message with room for a payload of `payload_len` bytes (the payload of `outgoing` is not
+    /// read), for somebody who writes it in place and publishes it later.
+    ///
+    /// # Errors
+    /// As for [`publish`](Publisher::publish), but for what only shows when it is published.
+    pub fn draft(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        payload_len: usize,
+    ) -> Result<Draft, PublishError> {
+        let hops = self.check(outgoing)?;
+        let size = size_of_texts(outgoing).saturating_add(payload_len);
+        self.check_size(size)?;
+        patchbay_wire::Topic::check(outgoing.topic).map_err(PublishError::Topic)?;
+        let parts = Parts { payload_len, ..self.parts(outgoing, hops) };
+        Ok(self.slab.draft(&parts))
+    }
+
+    /// A message with the payload of `base` and everything else from `outgoing`.
+    ///
+    /// # Errors
+    /// As for [`draft`](Publisher::draft).
+    pub fn derive(
+        &mut self,
+        base: &Message,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Message, PublishError> {
+        let hops = self.check(outgoing)?;
+        self.check_size(size_of_texts(outgoing).saturating_add(base.payload().len()))?;
+        patchbay_wire::Topic::check(outgoing.topic).map_err(PublishError::Topic)?;
+        let parts = self.parts(outgoing, hops);
+        Ok(self.slab.derive(base, &parts))
+    }
+
+    /// Reads the time and refuses what can be refused without a route.
+    #[inline]
+    fn check(&mut self, outgoing: &Outgoing<'_>) -> Result<u32, PublishError> {
+        self.check_size(size_of_texts(outgoing) + outgoing.payload.len())?;
+        for (name, value) in outgoing.headers {
+            let clean = |text: &str| !text.bytes().any(|byte| byte < b' ' || byte == 0x7f);
+            if name.is_empty() || !clean(name) || !clean(value) {
+                return Err(PublishError::Header { name: (*name).to_owned() });
+            }
+        }
+        let hops = outgoing.cause.map_or(0, |cause| cause.hops().saturating_add(1));
+        self.check_hops(hops)?;
+        self.tick();
+        Ok(hops)
+    }
+
+    #[inline]
+    fn check_size(&self, size: usize) -> Result<(), PublishError> {
+        let limit = self.broker.config.max_message_bytes.min(SIZE_MAX);
+        if size > limit { Err(PublishError::TooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn check_hops(&self, hops: u32) -> Result<(), PublishError> {
+        let limit = self.broker.config.max_hops;
+        if hops > limit { Err(PublishError::HopLimit { hops, limit }) } else { Ok(()) }
+    }
+
+    /// Reads the clocks, once per tick of the coarse one.
+    #[inline]
+    fn tick(&mut self) {
+        let coarse = self.broker.clock.coarse_ns();
+        if coarse != self.stamp.coarse {
+            let (now_ns, unix_ns) = (self.broker.clock.now_ns(), self.broker.clock.unix_ns());
+            self.stamp = Stamp { coarse, now_ns, unix_ns };
+        }
+    }
+
+    #[inline]
+    fn parts<'a>(&mut self, outgoing: &Outgoing<'a>, hops: u32) -> Parts<'a> {
+        Parts {
+            topic: outgoing.topic,
+            key: outgoing.key,
+            headers: outgoing.headers,
+            payload_len: 0,
+            id: outgoing.id.unwrap_or_else(|| self.ids.next(self.stamp.unix_ns)),
+            time_ns: self.stamp.unix_ns,
+            expires_ns: outgoing.expires_ns,
+            hops,
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        message: Message,
+        wait: bool,
+        follows: bool,
+    ) -> Result<Published, Refused> {
+        let route = match self.cache.find(&self.broker, message.topic()) {
+            Ok(route) => route,
+            Err(error) => return Err(Refused { error: PublishError::Topic(error), message }),
+        };
+        let now_ns = self.stamp.now_ns;
+        Admission { broker: &self.broker, now_ns, wait, follows }.deliver(route, message)
+    }
+
+    /// The broker it publishes to.
+    #[must_use]
+    pub fn broker(&self) -> Broker {
+        Broker::from_inner(Arc::clone(&self.broker))
+    }
+}
+
+fn size_of_texts(outgoing: &Outgoing<'_>) -> usize {
+    let headers = outgoing.headers.iter().map(|(name, value)| name.len() + value.len());
+    outgoing.topic.len() + outgoing.key.len() + headers.sum::<usize>()
+}
+
+// === impl PublishError ===
+
+impl PublishError {
+    /// Whether the same message may be accepted later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, PublishError::Full { .. })
+    }
+}

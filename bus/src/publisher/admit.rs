@@ -1,0 +1,247 @@
+//! All matching subscriptions take a message, or none does.
+//!
+//! With one subscription that is its lock. With several, their inboxes are locked in the order of
+//! their ids, all are asked, and only then is anything appended. Waiting and dropping the oldest
+//! happen with no inbox locked; then it starts over.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, MutexGuard, atomic::Ordering::Relaxed},
+    time::Instant,
+};
+
+use patchbay_slab::Message;
+
+use super::{PublishError, Published, Refused};
+use crate::{
+    broker::Inner,
+    queue::inbox::{InboxState, Nudge},
+    request::REPLY_PREFIX,
+    routing::Route,
+    spec::Overflow,
+    subscription::Subscription,
+};
+
+/// What a subscription says to a message.
+enum Answer {
+    Yes,
+    /// Taken, and dropped at once.
+    Dropped,
+    /// It was removed.
+    Gone,
+    No(Obstacle),
+}
+
+/// What has to happen before a message can be admitted.
+enum Obstacle {
+    /// The oldest must go, which needs the desk.
+    MakeRoom,
+    /// There is no room.
+    Full,
+    /// There will never be room.
+    TooLarge(usize),
+}
+
+/// How often a publisher makes room for one message before others, who take it each time, have won.
+const MAKE_ROOM_MAX: u32 = 64;
+
+/// How a message comes in.
+#[derive(Clone, Copy)]
+pub(super) struct Admission<'a> {
+    pub(super) broker: &'a Inner,
+    pub(super) now_ns: u64,
+    /// Wait for room where a subscription says so.
+    pub(super) wait: bool,
+    /// It follows from a message that was accepted before: also after the intake was closed.
+    pub(super) follows: bool,
+}
+
+// === impl Admission ===
+
+impl Admission<'_> {
+    /// Admits one message.
+    #[inline]
+    pub(super) fn deliver(self, route: &Route, message: Message) -> Result<Published, Refused> {
+        if self.is_closed() {
+            return Err(Refused { error: PublishError::Closed, message });
+        }
+        let id = message.id();
+        if let ([subscription], []) = (&*route.subscriptions, &*route.taps) {
+            // The usual case, without a queue of messages around it.
+            let key = subscription.spec().key_of(&message);
+            let inbox = &subscription.queue.inbox;
+            let mut state = inbox.lock();
+            if inbox.has_room(&state, message.size()) && !state.is_closed() {
+                let nudge = state.push(message, key, self.now_ns);
+                drop(state);
+                follow(subscription, nudge);
+                return Ok(Published { id, routed: 1 });
+            }
+        }
+        self.deliver_slowly(route, message)
+    }
+
+    #[inline]
+    fn is_closed(self) -> bool {
+        !self.follows && self.broker.closed.load(Relaxed)
+    }
+
+    fn deliver_slowly(self, route: &Route, message: Message) -> Result<Published, Refused> {
+        let id = message.id();
+        if route.subscriptions.is_empty() {
+            route.taps.iter().for_each(|tap| tap.offer(&message));
+            let is_reply = message.topic().starts_with(REPLY_PREFIX);
+            let routed = if is_reply { self.broker.requests.answer(message) } else { 0 };
+            return Ok(Published { id, routed });
+        }
+        let mut messages = VecDeque::with_capacity(1);
+        messages.push_back(message);
+        match (self.admit(route, &mut messages), messages.pop_front()) {
+            (Err(error), Some(message)) => Err(Refused { error, message }),
+            (result, _) => Ok(Published { id, routed: result.unwrap_or_default() }),
+        }
+    }
+
+    /// Admits messages of one topic from the front until one is refused, which stays in front.
+    /// Returns how many subscriptions took the last one.
+    pub(super) fn admit(
+        self,
+        route: &Route,
+        messages: &mut VecDeque<Message>,
+    ) -> Result<u32, PublishError> {
+        if self.is_closed() {
+            return Err(PublishError::Closed);
+        }
+        let mut deadline = None;
+        let mut made_room = 0;
+        let mut routed = 0;
+        while !messages.is_empty() {
+            let stopped = self.append(route, messages, made_room >= MAKE_ROOM_MAX, &mut routed);
+            let (Some((index, obstacle)), Some(message)) = (stopped, messages.front()) else {
+                break;
+            };
+            let subscription = &route.subscriptions[index];
+            let size = message.size();
+            match obstacle {
+                Obstacle::TooLarge(limit) => return Err(PublishError::TooLarge { size, limit }),
+                Obstacle::MakeRoom => {
+                    made_room += 1;
+                    if !subscription.queue.drop_oldest(size) {
+                        made_room = MAKE_ROOM_MAX;
+                    }
+                }
+                Obstacle::Full => {
+                    let timeout = self.broker.config.publish_timeout;
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + timeout);
+                    let waits = self.wait && subscription.spec().overflow == Overflow::Block;
+                    if !waits || !subscription.queue.inbox.wait_for_room(size, deadline) {
+                        let subscription = Arc::clone(subscription);
+                        return Err(PublishError::Full { subscription });
+                    }
+                }
+            }
+        }
+        Ok(routed)
+    }
+
+    /// Appends what all subscriptions take. Returns who refused the message in front, and why.
+    fn append(
+        self,
+        route: &Route,
+        messages: &mut VecDeque<Message>,
+        drop_newest: bool,
+        routed: &mut u32,
+    ) -> Option<(usize, Obstacle)> {
+        let subscriptions = &*route.subscriptions;
+        // Keys may need a look into the message, or a function of the host: not under a lock. One
+        // row per message.
+        let row = |message| subscriptions.iter().map(move |each| each.spec().key_of(message));
+        let keys: Vec<u64> = messages.iter().flat_map(row).collect();
+        let mut states: Vec<MutexGuard<'_, InboxState>> =
+            subscriptions.iter().map(|subscription| subscription.queue.inbox.lock()).collect();
+        let mut nudges: Vec<(usize, Nudge)> = Vec::new();
+        let mut shown: Vec<Message> = Vec::new();
+        let mut answers: Vec<Answer> = Vec::with_capacity(subscriptions.len());
+        let mut stopped = None;
+        for position in 0.. {
+            let Some(message) = messages.front() else { break };
+            answers.clear();
+            for (index, subscription) in subscriptions.iter().enumerate() {
+                match ask(subscription, &states[index], message.size(), drop_newest) {
+                    Answer::No(obstacle) => {
+                        stopped = Some((index, obstacle));
+                        break;
+                    }
+                    answer => answers.push(answer),
+                }
+            }
+            if stopped.is_some() {
+                break;
+            }
+            let Some(message) = messages.pop_front() else { break };
+            if !route.taps.is_empty() {
+                shown.push(message.clone());
+            }
+            let mut copies = message.fan_out(answers.len());
+            *routed = 0;
+            for (index, answer) in answers.iter().enumerate() {
+                let Some(copy) = copies.next() else { break };
+                match answer {
+                    Answer::Yes => {
+                        let key = keys[position * subscriptions.len() + index];
+                        let nudge = states[index].push(copy, key, self.now_ns);
+                        if nudge.wake.is_some() || nudge.raise {
+                            nudges.push((index, nudge));
+                        }
+                        *routed += 1;
+                    }
+                    Answer::Dropped => {
+                        states[index].drop_newest();
+                        *routed += 1;
+                    }
+                    Answer::Gone | Answer::No(_) => {}
+                }
+            }
+        }
+        drop(states);
+        for (index, nudge) in nudges {
+            follow(&subscriptions[index], nudge);
+        }
+        for message in &shown {
+            route.taps.iter().for_each(|tap| tap.offer(message));
+        }
+        stopped
+    }
+}
+
+/// What a subscription says to a message of that size.
+fn ask(subscription: &Subscription, state: &InboxState, size: usize, drop_newest: bool) -> Answer {
+    let inbox = &subscription.queue.inbox;
+    if state.is_closed() {
+        return Answer::Gone;
+    }
+    if inbox.has_room(state, size) {
+        return Answer::Yes;
+    }
+    let limit = inbox.limits().bytes;
+    if size > limit {
+        return Answer::No(Obstacle::TooLarge(limit));
+    }
+    match subscription.spec().overflow {
+        Overflow::DropNewest => Answer::Dropped,
+        Overflow::DropOldest if drop_newest => Answer::Dropped,
+        Overflow::DropOldest => Answer::No(Obstacle::MakeRoom),
+        Overflow::Reject | Overflow::Block => Answer::No(Obstacle::Full),
+    }
+}
+
+/// Wakes whoever the inbox named. No lock is held.
+#[inline]
+fn follow(subscription: &Subscription, nudge: Nudge) {
+    if let Some(wake) = nudge.wake {
+        wake.wake();
+    }
+    if nudge.raise {
+        subscription.raise();
+    }
+}

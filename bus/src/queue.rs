@@ -1,0 +1,21 @@
+//! One bounded queue per subscription. It belongs to a plugin's name and survives its versions.
+//!
+//! Publishers touch only the [`inbox`]; lanes touch the [`desk`], and inside it the inbox for one
+//! visit per batch. What waits at the desk is in the [`store`] (ready, in order by [`keyed`], or on
+//! the [`wheel`]). A [`seat`] is a lane's place; its [`window`] is the lease of a batch; the
+//! [`gate`] is what makes a cutover exact. [`turn`] is a seat's visit, [`recall`] takes windows back,
+//! [`attend`] knows who has to be woken, and [`split`] which generation gets what.
+
+mod attend;
+pub(crate) mod desk;
+mod gate;
+pub(crate) mod inbox;
+mod keyed;
+pub(crate) mod recall;
+pub(crate) mod seat;
+pub(crate) mod service;
+pub(crate) mod split;
+mod store;
+mod turn;
+mod wheel;
+pub(crate) mod window;

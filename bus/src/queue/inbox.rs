@@ -1,0 +1,346 @@
+//! Where publishers put deliveries. A lane swaps the whole vector out.
+//!
+//! Parking needs no fence anywhere: a seat sets its parked bit under the lock that the publisher
+//! holds when it looks, so no wake-up can be lost. The publisher looks only when the buffer was
+//! empty, and wakes one seat.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use patchbay_slab::Message;
+
+use crate::{
+    delivery::Delivery,
+    ledger::{DropReason, Dropped},
+    spec::QueueLimits,
+    sync::lock,
+    wake::{Wake, Wakes},
+};
+
+/// Most seats of a subscription: the bits of the parked mask, less one.
+pub(crate) const SEATS_MAX: usize = 63;
+
+/// The publishers' side of a subscription.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    state: Mutex<InboxState>,
+    /// Publishers that wait for room.
+    room: Condvar,
+    limits: QueueLimits,
+    max_waiters: usize,
+}
+
+/// What the inbox's lock guards.
+pub(crate) struct InboxState {
+    buffer: Vec<Delivery>,
+    buffer_bytes: usize,
+    /// Deliveries taken over; also the next delivery id, so the ledger's left side costs nothing.
+    accepted: u64,
+    /// What waits at the desk, as of its holder's last visit.
+    desk: Load,
+    /// Seats that are asleep, one bit each.
+    parked: u64,
+    wakes: Vec<Option<Arc<dyn Wake>>>,
+    /// Publishers asleep. Counted, not flagged: one that finds room must not silence the lanes for
+    /// another that still sleeps.
+    blocked: u32,
+    /// Tokens waiting for room.
+    waiters: Vec<Arc<dyn Wake>>,
+    /// No seat would ever look here by itself.
+    unattended: bool,
+    closed: bool,
+    dropped: Dropped,
+}
+
+/// Deliveries and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) count: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What a visit of the desk's holder found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visit {
+    /// The window is what lay in the inbox.
+    Direct,
+    /// It lies in the stage and has to be sorted.
+    Staged,
+    /// Nothing.
+    Empty,
+}
+
+/// How the holder of the desk wants to visit.
+pub(crate) struct Fetch<'a> {
+    /// The visiting seat's bit; 0 when it is no seat that visits.
+    pub(crate) seat_bit: u64,
+    /// Sleep if nothing is there.
+    pub(crate) park: bool,
+    /// Most deliveries that may go straight to `window`.
+    pub(crate) direct: usize,
+    /// Empty; receives a direct window.
+    pub(crate) window: &'a mut Vec<Delivery>,
+    /// Empty; receives what has to be sorted.
+    pub(crate) stage: &'a mut Vec<Delivery>,
+    /// Receives those who waited for room.
+    pub(crate) freed: &'a mut Wakes,
+    /// Receives the seats asleep. While the desk is held none falls asleep, so it is an upper bound.
+    pub(crate) parked: &'a mut u64,
+}
+
+/// What a publisher has to do after it let go of the inbox.
+#[derive(Default)]
+pub(crate) struct Nudge {
+    pub(crate) wake: Option<Arc<dyn Wake>>,
+    /// Nobody attends: tell the desk.
+    pub(crate) raise: bool,
+}
+
+/// Whether somebody who waits for room has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// There is room now; nothing was registered.
+    Now,
+    /// Will be told, once.
+    Registered,
+    /// Too many wait already: ask again later.
+    Refused,
+}
+
+// === impl Inbox ===
+
+impl Inbox {
+    pub(crate) fn new(limits: QueueLimits, max_waiters: usize) -> Inbox {
+        let state = InboxState {
+            buffer: Vec::new(),
+            buffer_bytes: 0,
+            accepted: 0,
+            desk: Load::default(),
+            parked: 0,
+            wakes: vec![None; SEATS_MAX],
+            blocked: 0,
+            waiters: Vec::new(),
+            unattended: true,
+            closed: false,
+            dropped: Dropped::default(),
+        };
+        Inbox { state: Mutex::new(state), room: Condvar::new(), limits, max_waiters }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, InboxState> {
+        lock(&self.state)
+    }
+
+    pub(crate) fn limits(&self) -> QueueLimits {
+        self.limits
+    }
+
+    /// Whether a message of `size` bytes has room.
+    #[inline]
+    pub(crate) fn has_room(&self, state: &InboxState, size: usize) -> bool {
+        state.buffer.len() + state.desk.count < self.limits.count
+            && state.buffer_bytes + state.desk.bytes + size <= self.limits.bytes
+    }
+
+    /// Waits until a message of `size` bytes may have room. False when `deadline` passed without.
+    pub(crate) fn wait_for_room(&self, size: usize, deadline: Instant) -> bool {
+        let mut state = self.lock();
+        while !self.has_room(&state, size) && !state.closed {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state.blocked += 1;
+            let woken = self.room.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state.blocked -= 1;
+        }
+        true
+    }
+
+    /// Registers a token that waits for room for a message of `size` bytes.
+    pub(crate) fn register(&self, size: usize, wake: Arc<dyn Wake>) -> Room {
+        let mut state = self.lock();
+        if state.closed || self.has_room(&state, size) {
+            return Room::Now;
+        }
+        if state.waiters.len() >= self.max_waiters {
+            return Room::Refused;
+        }
+        state.waiters.push(wake);
+        Room::Registered
+    }
+
+    /// Desk holder: says what waits at the desk and takes what is there, straight into the window if
+    /// that is allowed, else into the stage. If nothing is there and the seat wants to park, it
+    /// counts as asleep; otherwise it counts as awake.
+    #[inline]
+    pub(crate) fn visit(&self, desk: Load, fetch: Fetch<'_>) -> Visit {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.desk = desk;
+        state.parked &= !fetch.seat_bit;
+        let visit = match state.buffer.len() {
+            0 => {
+                if fetch.park {
+                    state.parked |= fetch.seat_bit;
+                }
+                Visit::Empty
+            }
+            n if n <= fetch.direct => {
+                std::mem::swap(&mut state.buffer, fetch.window);
+                state.buffer_bytes = 0;
+                Visit::Direct
+            }
+            n => {
+                std::mem::swap(&mut state.buffer, fetch.stage);
+                let bytes = std::mem::take(&mut state.buffer_bytes);
+                state.desk = Load { count: desk.count + n, bytes: desk.bytes + bytes };
+                Visit::Staged
+            }
+        };
+        *fetch.parked = state.parked;
+        self.announce_room(guard, fetch.freed);
+        visit
+    }
+
+    /// Desk holder: says what waits at the desk now.
+    pub(crate) fn report(&self, desk: Load, freed: &mut Wakes) {
+        let mut state = self.lock();
+        state.desk = desk;
+        self.announce_room(state, freed);
+    }
+
+    /// Half free, or the buffer ran dry while the rest is held back: then any room is worth a wake.
+    fn announce_room(&self, mut state: MutexGuard<'_, InboxState>, freed: &mut Wakes) {
+        if state.blocked == 0 && state.waiters.is_empty() {
+            return;
+        }
+        let count = state.buffer.len() + state.desk.count;
+        let bytes = state.buffer_bytes + state.desk.bytes;
+        let half = count <= self.limits.count / 2 && bytes <= self.limits.bytes / 2;
+        let any = count < self.limits.count && bytes < self.limits.bytes;
+        if half || any && state.buffer.is_empty() {
+            freed.append(&mut state.waiters);
+            let blocked = state.blocked > 0;
+            drop(state);
+            if blocked {
+                self.room.notify_all();
+            }
+        }
+    }
+
+    /// Wakes one parked seat of `mask`, or all of them.
+    pub(crate) fn unpark(&self, mask: u64, all: bool, wakes: &mut Wakes) {
+        let mut state = self.lock();
+        let mut picked = state.parked & mask;
+        if !all {
+            picked &= picked.wrapping_neg();
+        }
+        state.parked &= !picked;
+        while picked != 0 {
+            let seat = picked.trailing_zeros() as usize;
+            picked &= picked - 1;
+            if let Some(wake) = &state.wakes[seat] {
+                wakes.push(Arc::clone(wake));
+            }
+        }
+    }
+
+    /// Ends the intake and lets everybody go who waits for room.
+    pub(crate) fn close(&self, freed: &mut Wakes) {
+        let mut state = self.lock();
+        state.closed = true;
+        freed.append(&mut state.waiters);
+        drop(state);
+        self.room.notify_all();
+    }
+}
+
+// === impl InboxState ===
+
+impl InboxState {
+    /// Takes a delivery over. There is room, or nobody asked.
+    #[inline]
+    pub(crate) fn push(&mut self, message: Message, key: u64, now_ns: u64) -> Nudge {
+        let delivery = Delivery::new(message, self.accepted, key, now_ns);
+        self.accepted += 1;
+        self.buffer_bytes += delivery.size();
+        let fresh = self.buffer.is_empty();
+        self.buffer.push(delivery);
+        if fresh { self.nudge() } else { Nudge::default() }
+    }
+
+    /// The buffer was empty and is not any more.
+    fn nudge(&mut self) -> Nudge {
+        if self.parked == 0 {
+            return Nudge { wake: None, raise: self.unattended };
+        }
+        let seat = self.parked.trailing_zeros() as usize;
+        self.parked &= self.parked - 1;
+        Nudge { wake: self.wakes[seat].clone(), raise: false }
+    }
+
+    /// Takes a delivery over and drops it in the same instant.
+    pub(crate) fn drop_newest(&mut self) {
+        self.accepted += 1;
+        self.dropped.add(DropReason::Newest, 1);
+    }
+
+    /// Takes a delivery id over, for a delivery that goes to the desk directly.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.accepted += 1;
+        self.accepted - 1
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(crate) fn oldest_ns(&self) -> Option<u64> {
+        self.buffer.first().map(Delivery::accepted_ns)
+    }
+
+    pub(crate) fn dropped(&self) -> &Dropped {
+        &self.dropped
+    }
+
+    pub(crate) fn set_unattended(&mut self, unattended: bool) {
+        self.unattended = unattended;
+    }
+
+    pub(crate) fn set_wake(&mut self, seat: usize, wake: Option<Arc<dyn Wake>>) {
+        self.wakes[seat] = wake;
+        self.parked &= !(1 << seat);
+    }
+
+    /// Clears a seat's bit; returns whether it was set.
+    pub(crate) fn clear_parked(&mut self, seat: usize) -> bool {
+        let was = self.parked & 1 << seat != 0;
+        self.parked &= !(1 << seat);
+        was
+    }
+}
+
+impl std::fmt::Debug for InboxState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InboxState")
+            .field("accepted", &self.accepted)
+            .field("buffer", &self.buffer.len())
+            .field("desk", &self.desk)
+            .field("parked", &format_args!("{:b}", self.parked))
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}

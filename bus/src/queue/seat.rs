@@ -1,0 +1,277 @@
+//! A lane's place at a subscription: takes windows, begins hand-offs, says how they ended.
+
+use std::{fmt, sync::Arc};
+
+use patchbay_slab::Message;
+
+use super::window::{Hand, of_token, token};
+use crate::{
+    delivery::Delivery,
+    publisher::{PublishError, Publisher},
+    settlement::{Fault, FaultClass, Outcome, Verdict},
+    spec::Order,
+    subscription::Subscription,
+};
+
+/// A lane's place at a subscription. Used by one thread at a time.
+///
+/// One round: [`take`](Seat::take) a window; for every position in order [`begin`](Seat::begin) it
+/// and, if told to go, call the handler; [`record`](Seat::record) every outcome but
+/// acknowledged; take again, which settles the window in the same critical section.
+///
+/// A call that does not end at once is [`suspend`](Seat::suspend)ed and [`finish`](Seat::finish)ed
+/// later by its token, whether its window is still open or not: what is suspended when a window is
+/// settled keeps a lease of its own.
+///
+/// Dropping a seat gives back what it holds, and repeats the hand-off that was begun last unless it
+/// was recorded: [`settle`](Seat::settle) before an orderly end.
+pub struct Seat {
+    subscription: Arc<Subscription>,
+    hand: Hand,
+    /// Keys with an unsettled delivery in this window: later ones of the same key are passed over.
+    blocked: Vec<u64>,
+    /// Wall clock at the last take, for expiry.
+    unix_now: u64,
+    /// Made at the first forward.
+    publisher: Option<Box<Publisher>>,
+}
+
+/// What a lane does when nothing is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Park {
+    /// It will ask again by itself.
+    No,
+    /// It goes to sleep: its [`Wake`](crate::Wake) is called, once, when something may be there.
+    Yes,
+}
+
+/// What a seat got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// That many deliveries, in [`Seat::deliveries`].
+    Batch(usize),
+    /// Nothing.
+    Empty {
+        /// When something is due by itself, on the monotonic clock. The broker's timer wakes
+        /// somebody then: for information only.
+        next_due_ns: Option<u64>,
+    },
+    /// The subscription is closed, or the seat was revoked: nothing ever again.
+    Closed,
+}
+
+/// Whether a hand-off may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Call the handler.
+    Go,
+    /// Not this one, but go on: an earlier one of its key is unsettled, or it has expired.
+    Skip,
+    /// Not this one and none behind it: they were taken back. Take again.
+    Stop,
+}
+
+// === impl Seat ===
+
+impl Seat {
+    pub(crate) fn new(subscription: Arc<Subscription>, hand: Hand) -> Seat {
+        Seat { subscription, hand, blocked: Vec::new(), unix_now: 0, publisher: None }
+    }
+
+    /// Names the seat, unique per subscription.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.hand.serial
+    }
+
+    /// The generation it was made for.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.hand.generation
+    }
+
+    /// The subscription.
+    #[must_use]
+    pub fn subscription(&self) -> &Arc<Subscription> {
+        &self.subscription
+    }
+
+    /// Settles the window and takes the next one, of at most `limit` deliveries (and at most 1,024).
+    pub fn take(&mut self, limit: usize, park: Park) -> Taken {
+        self.blocked.clear();
+        let (taken, now_ns) = self.subscription.turn(&mut self.hand, Some((limit, park)));
+        self.unix_now = now_ns.wrapping_add(self.subscription.unix_offset());
+        taken
+    }
+
+    /// Settles the window without taking another.
+    pub fn settle(&mut self) {
+        self.blocked.clear();
+        self.subscription.turn(&mut self.hand, None);
+    }
+
+    /// Says that this seat will not ask for a while, though it is not asleep here. A wake-up that it
+    /// got meanwhile is passed on to another seat, or to whoever starts lanes on demand.
+    pub fn step_away(&mut self) {
+        self.subscription.step_away(&self.hand);
+    }
+
+    /// The window.
+    #[must_use]
+    #[inline]
+    pub fn deliveries(&self) -> &[Delivery] {
+        &self.hand.current
+    }
+
+    /// When a delivery was accepted, nanoseconds since the Unix epoch.
+    #[must_use]
+    #[inline]
+    pub fn accepted_unix_ns(&self, delivery: &Delivery) -> u64 {
+        delivery.accepted_ns().wrapping_add(self.subscription.unix_offset())
+    }
+
+    /// Names the hand-off at `position` of this window: unique per subscription, for ever.
+    #[must_use]
+    #[inline]
+    pub fn token(&self, position: usize) -> u64 {
+        token(self.hand.lease, position)
+    }
+
+    /// Asks whether the hand-off at `position` may start, and begins it if so. Positions rise.
+    #[inline]
+    pub fn begin(&mut self, position: usize) -> Begin {
+        let Some(delivery) = self.hand.current.get(position) else { return Begin::Stop };
+        let key = delivery.key_hash();
+        if !self.blocked.is_empty() && key != 0 && self.blocked.contains(&key) {
+            return self.pass(position, Outcome::Skipped);
+        }
+        let expires = delivery.message().expires_ns();
+        if expires != 0 && expires <= self.unix_now {
+            return self.pass(position, Outcome::Expired);
+        }
+        if !self.hand.shared.gate.claim(position as u32, self.hand.ticket) {
+            return Begin::Stop;
+        }
+        self.hand.began = position as u32 + 1;
+        Begin::Go
+    }
+
+    #[cold]
+    fn pass(&mut self, position: usize, outcome: Outcome) -> Begin {
+        self.hand.shared.record(position as u32, outcome);
+        self.hand.is_odd = true;
+        self.hand.began = position as u32 + 1;
+        Begin::Skip
+    }
+
+    /// Says how the hand-off at `position` ended, if not with an acknowledgement. A forward is
+    /// published here and now, without ever waiting. Call it with no lock held.
+    pub fn record(&mut self, position: usize, verdict: Verdict) {
+        let Some(delivery) = self.hand.current.get(position) else { return };
+        let key = delivery.key_hash();
+        let outcome = match verdict {
+            Verdict::Forward { topic, message } => {
+                self.forward(&topic, &message, self.token(position))
+            }
+            other => plain(other),
+        };
+        let ends = matches!(outcome, Outcome::Failed(_) | Outcome::Forwarded | Outcome::HopLimit);
+        if !ends {
+            self.block(key);
+        }
+        self.hand.is_odd = true;
+        self.hand.shared.record(position as u32, outcome);
+    }
+
+    /// The call at `position` did not end at once.
+    pub fn suspend(&mut self, position: usize) {
+        let Some(delivery) = self.hand.current.get(position) else { return };
+        let key = delivery.key_hash();
+        self.block(key);
+        if !self.hand.shared.is_open(position) {
+            self.hand.shared.set_open(position, true);
+            self.hand.suspended += 1;
+        }
+    }
+
+    /// The suspended call of that token ended; `None` = acknowledged. Settled at the next
+    /// [`take`](Seat::take) or [`settle`](Seat::settle). Call it with no lock held.
+    pub fn finish(&mut self, token: u64, verdict: Option<Verdict>) {
+        let (lease, position) = of_token(token);
+        let in_window = lease == self.hand.lease && position < self.hand.current.len();
+        if in_window && !self.hand.shared.is_open(position) {
+            return;
+        }
+        let outcome = match verdict {
+            Some(Verdict::Forward { topic, message }) => self.forward(&topic, &message, token),
+            Some(other) => plain(other),
+            None => Outcome::Done,
+        };
+        if !in_window {
+            self.hand.finished.push((token, outcome));
+            return;
+        }
+        if !matches!(outcome, Outcome::Done) {
+            self.hand.is_odd = true;
+            self.hand.shared.record(position as u32, outcome);
+        }
+        self.hand.shared.set_open(position, false);
+        self.hand.suspended -= 1;
+    }
+
+    fn block(&mut self, key: u64) {
+        let ordered = self.subscription.spec().order != Order::None;
+        if ordered && key != 0 && !self.blocked.contains(&key) {
+            self.blocked.push(key);
+        }
+    }
+
+    /// Publishes first; `forwarded` is settled after: never neither. The target's refusal is a
+    /// retry, never a wait, so nothing can deadlock.
+    #[cold]
+    fn forward(&mut self, topic: &str, message: &Message, token: u64) -> Outcome {
+        let Some(cause) = self.subscription.leased(self.hand.serial, token) else {
+            // Revoked meanwhile: whoever repeats it will forward it, and this is refused as stale.
+            return Outcome::Done;
+        };
+        let Some(broker) = self.subscription.broker() else { return Outcome::Refused };
+        let owner = &self.subscription.spec().owner;
+        let publisher = self.publisher.get_or_insert_with(|| Box::new(broker.publisher(owner)));
+        match publisher.forward(topic, message, &cause) {
+            Ok(_) => Outcome::Forwarded,
+            Err(PublishError::Full { .. } | PublishError::Closed) => Outcome::Refused,
+            Err(PublishError::HopLimit { .. }) => Outcome::HopLimit,
+            Err(error) => {
+                let text = format!("forward to {topic:?} was refused: {error}");
+                Outcome::Fault(Fault { class: FaultClass::Invalid, text })
+            }
+        }
+    }
+}
+
+fn plain(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Retry(delay_ns) => Outcome::Retry(delay_ns),
+        Verdict::Failed(reason) => Outcome::Failed(reason),
+        Verdict::Fault(fault) => Outcome::Fault(fault),
+        // Handled by the caller, who knows the cause.
+        Verdict::Forward { .. } => Outcome::Refused,
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.subscription.leave(&mut self.hand);
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat")
+            .field("id", &self.hand.serial)
+            .field("generation", &self.hand.generation)
+            .field("lease", &self.hand.lease)
+            .field("window", &self.hand.current.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! Everything of a subscription that waits at its desk: ready, in order, or for a time.
+//!
+//! Counts are those of the containers; bytes are counted when a delivery enters or leaves.
+
+use std::collections::VecDeque;
+
+use super::{
+    keyed::{Keyed, VIRTUAL_LANES},
+    split::{PARTS, Split},
+    wheel::Wheel,
+};
+use crate::{delivery::Delivery, redelivery::Budget, spec::Order};
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    /// Unordered deliveries by part.
+    ready: [VecDeque<Delivery>; PARTS],
+    keyed: Option<Keyed>,
+    wheel: Wheel<Delivery>,
+    /// Due, and waiting for the retry budget.
+    starved: VecDeque<Delivery>,
+    bytes: usize,
+}
+
+// === impl Store ===
+
+impl Store {
+    pub(crate) fn new(order: Order, now_ns: u64) -> Store {
+        let keyed = match order {
+            Order::None => None,
+            Order::PerKey => Some(Keyed::new(VIRTUAL_LANES)),
+            Order::Total => Some(Keyed::new(1)),
+        };
+        Store {
+            ready: Default::default(),
+            keyed,
+            wheel: Wheel::new(now_ns),
+            starved: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Deliveries that wait for a hand-off.
+    pub(crate) fn queued(&self) -> usize {
+        let ready = self.ready.iter().map(VecDeque::len).sum::<usize>();
+        ready + self.keyed.as_ref().map_or(0, Keyed::len)
+    }
+
+    /// Deliveries that wait for a time.
+    pub(crate) fn delayed(&self) -> usize {
+        self.wheel.len() + self.starved.len()
+    }
+
+    /// All of them, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn keyed(&mut self) -> Option<&mut Keyed> {
+        self.keyed.as_mut()
+    }
+
+    /// Whether a window may come straight from the inbox: no order, no split, nothing older here.
+    #[inline]
+    pub(crate) fn is_bypassed(&self, split: &Split) -> bool {
+        self.keyed.is_none() && split.generations().len() == 1 && self.ready[0].is_empty()
+    }
+
+    /// Whether nothing is held back by its key.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.keyed.as_ref().is_none_or(|keyed| !keyed.has_held())
+    }
+
+    #[inline]
+    pub(crate) fn has_ready(&self, part: usize) -> bool {
+        match &self.keyed {
+            Some(keyed) => keyed.has_ready(part),
+            None => !self.ready[part].is_empty(),
+        }
+    }
+
+    /// How many wait for seats of that part; an upper bound where keys hold some back.
+    pub(crate) fn waiting(&self, part: usize) -> usize {
+        self.keyed.as_ref().map_or_else(|| self.ready[part].len(), Keyed::len)
+    }
+
+    /// New deliveries, from the inbox.
+    pub(crate) fn add_all(&mut self, stage: &mut Vec<Delivery>, split: &Split) {
+        for delivery in stage.drain(..) {
+            self.bytes += delivery.size();
+            match &mut self.keyed {
+                Some(keyed) => keyed.add(delivery, split),
+                None => self.ready[split.route(&delivery)].push_back(delivery),
+            }
+        }
+    }
+
+    /// Deliveries that come back, in order of acceptance and in front of what came later. `anew`:
+    /// the split changed, so everything is sorted again.
+    pub(crate) fn put_back(&mut self, mut back: Vec<Delivery>, anew: bool, split: &Split) {
+        self.bytes += back.iter().map(Delivery::size).sum::<usize>();
+        if anew {
+            self.ready.iter_mut().for_each(|ready| back.extend(ready.drain(..)));
+            if let Some(keyed) = &mut self.keyed {
+                keyed.drain(&mut back);
+            }
+        }
+        back.sort_by_key(Delivery::id);
+        for delivery in back.into_iter().rev() {
+            match &mut self.keyed {
+                Some(keyed) => keyed.add_front(delivery, split),
+                None => self.ready[split.route(&delivery)].push_front(delivery),
+            }
+        }
+    }
+
+    /// A delivery for later. In an ordered store it holds its key, if it has one.
+    pub(crate) fn delay(&mut self, now_ns: u64, due_ns: u64, delivery: Delivery) {
+        self.bytes += delivery.size();
+        self.wheel.insert(now_ns, due_ns, delivery);
+    }
+
+    /// A delivery to be repeated at once, as if its time had come.
+    pub(crate) fn repeat(&mut self, delivery: Delivery, split: &Split) {
+        self.bytes += delivery.size();
+        self.make_ready(delivery, split);
+    }
+
+    fn make_ready(&mut self, mut delivery: Delivery, split: &Split) {
+        delivery.set_budgeted(false);
+        match &mut self.keyed {
+            Some(keyed) => keyed.add_due(delivery, split),
+            None => self.ready[split.route(&delivery)].push_back(delivery),
+        }
+    }
+
+    /// Moves what is due, as far as the budget allows, to where seats find it.
+    pub(crate) fn expire(&mut self, now_ns: u64, budget: &mut Budget, split: &Split) {
+        if self.delayed() == 0 {
+            return;
+        }
+        let mut wheel = std::mem::replace(&mut self.wheel, Wheel::new(now_ns));
+        wheel.expire(now_ns, |delivery| {
+            if delivery.budgeted() {
+                self.starved.push_back(delivery);
+            } else {
+                self.make_ready(delivery, split);
+            }
+        });
+        self.wheel = wheel;
+        while !self.starved.is_empty() && budget.spend(now_ns) {
+            if let Some(delivery) = self.starved.pop_front() {
+                self.make_ready(delivery, split);
+            }
+        }
+    }
+
+    /// When [`Store::expire`] should be called next.
+    #[inline]
+    pub(crate) fn next_ns(&self, budget: &Budget) -> Option<u64> {
+        let starved = if self.starved.is_empty() { None } else { budget.next_ns() };
+        match (self.wheel.next_ns(), starved) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Up to `n` deliveries for a seat of that part.
+    pub(crate) fn pick(
+        &mut self,
+        part: usize,
+        n: usize,
+        out: &mut Vec<Delivery>,
+        mine: &mut Vec<u32>,
+    ) {
+        let before = out.len();
+        match &mut self.keyed {
+            Some(keyed) => keyed.pick(part, n, out, mine),
+            None => {
+                let n = n.min(self.ready[part].len());
+                out.extend(self.ready[part].drain(..n));
+            }
+        }
+        self.bytes -= out[before..].iter().map(Delivery::size).sum::<usize>();
+    }
+
+    /// Gives up the oldest delivery that is queued and holds nobody's key.
+    pub(crate) fn drop_oldest(&mut self) -> Option<Delivery> {
+        let dropped = match &mut self.keyed {
+            Some(keyed) => keyed.drop_oldest(),
+            None => {
+                let front = |part: usize| self.ready[part].front().map_or(u64::MAX, Delivery::id);
+                let part = usize::from(front(1) < front(0));
+                self.ready[part].pop_front()
+            }
+        };
+        if let Some(delivery) = &dropped {
+            self.bytes -= delivery.size();
+        }
+        dropped
+    }
+
+    /// Empties the store for good.
+    pub(crate) fn drain(&mut self) -> Vec<Delivery> {
+        let mut out = Vec::with_capacity(self.queued() + self.delayed());
+        self.ready.iter_mut().for_each(|ready| out.extend(ready.drain(..)));
+        if let Some(keyed) = &mut self.keyed {
+            keyed.drain(&mut out);
+        }
+        self.wheel.drain(|delivery| out.push(delivery));
+        out.extend(self.starved.drain(..));
+        self.bytes = 0;
+        out
+    }
+
+    /// When the oldest ready delivery of that part was accepted.
+    pub(crate) fn oldest_ns(&self, part: usize) -> Option<u64> {
+        match &self.keyed {
+            Some(keyed) => keyed.oldest_ns(part),
+            None => self.ready[part].front().map(Delivery::accepted_ns),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The bus from outside: deterministic tests drive seats and a manual clock on one thread, stress
+//! tests use real threads for a second or two.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like tests")]
+
+mod admission;
+mod cutover;
+mod dead_letters;
+mod order;
+mod outcomes;
+mod recall;
+mod request;
+mod stress;
+mod support;
+mod tap;
+mod timing;
+mod waking;

@@ -1,0 +1,50 @@
+//! One file for each family of verbs.
+
+mod bus;
+mod completions;
+mod config;
+mod dlq;
+mod doctor;
+mod link;
+mod plugin;
+mod publish;
+mod subscribe;
+mod wait;
+
+use crate::{
+    args::{TopicVerb, Verb},
+    context::Context,
+    failure::Failure,
+    up,
+};
+
+pub(crate) use self::plugin::table as plugin_table;
+
+/// Does what was typed.
+pub(crate) fn run(context: &Context, verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Up(args) => up::run(context, &args),
+        Verb::Wait(args) => block_on(wait::run(context, &args)),
+        Verb::Status => block_on(bus::status(context)),
+        Verb::Shutdown(args) => block_on(wait::shutdown(context, &args)),
+        Verb::Publish(args) => block_on(publish::run(context, args)),
+        Verb::Subscribe(args) => block_on(subscribe::run(context, &args)),
+        Verb::Request(args) => block_on(publish::request(context, args)),
+        Verb::Plugin(verb) => plugin::run(context, verb),
+        Verb::Topic(TopicVerb::List) => block_on(bus::topics(context)),
+        Verb::Ledger => block_on(bus::ledger(context)),
+        Verb::Dlq(verb) => block_on(dlq::run(context, verb)),
+        Verb::Config(verb) => config::run(context, verb),
+        Verb::Doctor => block_on(doctor::run(context)),
+        Verb::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Runs a verb that speaks to the host.
+fn block_on(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("cannot start").because(&error))?
+        .block_on(verb)
+}

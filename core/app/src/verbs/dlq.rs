@@ -1,0 +1,77 @@
+//! `patchbay dlq`.
+
+use std::fmt::Write as _;
+
+use patchbay_gateway::DeadLetter;
+
+use super::subscribe::payload_text;
+use crate::{
+    args::DlqVerb,
+    client::escaped,
+    context::Context,
+    failure::Failure,
+    output::{Rows, harmless},
+};
+
+pub(super) async fn run(context: &Context, verb: DlqVerb) -> Result<(), Failure> {
+    match verb {
+        DlqVerb::List { plugin } => {
+            let query =
+                plugin.map_or_else(String::new, |name| format!("?plugin={}", escaped(&name)));
+            let dead: Vec<DeadLetter> =
+                context.client.get(&format!("/api/v1/dead-letters{query}")).await?;
+            context.output.show(&dead, |dead| {
+                let mut rows = Rows::new([
+                    "NUMBER", "AT", "PLUGIN", "TOPIC", "ATTEMPTS", "CLASS", "REASON", "MESSAGE",
+                ]);
+                for letter in dead {
+                    rows.row([
+                        letter.number.to_string(),
+                        letter.at.clone(),
+                        letter.plugin.clone(),
+                        letter.message.topic.clone(),
+                        letter.attempts.to_string(),
+                        letter.class.clone(),
+                        letter.reason.clone(),
+                        letter.message.id.clone(),
+                    ]);
+                }
+                rows.text("there are no dead letters")
+            })
+        }
+        DlqVerb::Show { id } => {
+            let path = format!("/api/v1/dead-letters/{}", escaped(&id));
+            let dead: DeadLetter = context.client.get(&path).await?;
+            context.output.show(&dead, story)
+        }
+    }
+}
+
+/// A dead letter from its publishing to its death.
+fn story(dead: &DeadLetter) -> String {
+    let mut text = String::new();
+    let message = &dead.message;
+    let key = message.key.as_deref().map_or(String::new(), |key| format!(", key `{key}`"));
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "dead letter  {}, message {}", dead.number, message.id);
+    let _ = writeln!(text, "published    {} to {}{}", message.time, message.topic, harmless(&key));
+    let _ = writeln!(text, "plugin       {}, subscription {}", dead.plugin, dead.subscription);
+    let _ = writeln!(text, "died         {} ({}): {}", dead.at, dead.class, harmless(&dead.reason));
+    let _ = writeln!(text, "attempts     {}, of which {} failed", dead.attempts, dead.failures);
+    for failure in &dead.history {
+        let _ = writeln!(
+            text,
+            "  attempt {}  {}  version {} (generation {}): {}",
+            failure.attempt,
+            failure.at,
+            failure.version,
+            failure.generation,
+            harmless(&failure.reason),
+        );
+    }
+    for (name, value) in &message.headers.0 {
+        let _ = writeln!(text, "header       {}: {}", harmless(name), harmless(value));
+    }
+    let _ = writeln!(text, "payload      {} bytes: {}", message.size, payload_text(message));
+    text
+}

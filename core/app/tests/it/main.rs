@@ -1,0 +1,8 @@
+//! The binary itself, in temporary homes.
+
+mod alone;
+mod host;
+mod messages;
+mod plugins;
+mod sources;
+mod support;

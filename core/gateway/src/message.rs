@@ -1,0 +1,157 @@
+//! Messages between the interface and the host.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use patchbay_host::{
+    NewMessage,
+    view::{DeadLetterView, FailureRecord, Published, SeenMessage},
+};
+use patchbay_wire::api::{Headers, MessageView, PayloadView, Problem, Publish, instant};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{gateway::parse_duration, problem::ApiError};
+
+/// A message as a tap shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Passed {
+    /// The message.
+    pub message: MessageView,
+    /// Messages that this reader missed before this one, because it was slow.
+    pub missed: u64,
+}
+
+/// A dead letter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Identifies it: grows from one dead letter to the next.
+    pub number: u64,
+    /// The message as it was accepted.
+    pub message: MessageView,
+    /// Plugin that owned the subscription.
+    pub plugin: String,
+    /// Number of the subscription within the plugin.
+    pub subscription: u32,
+    /// Why it died.
+    pub reason: String,
+    /// Stable word for the reason.
+    pub class: String,
+    /// Hand-offs.
+    pub attempts: u32,
+    /// Charged failures.
+    pub failures: u32,
+    /// When it died, RFC 3339.
+    pub at: String,
+    /// The latest failures, oldest first.
+    pub history: Vec<FailureRecord>,
+}
+
+/// What became of one message of several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// It was accepted.
+    Published(Published),
+    /// It was not.
+    Refused(Problem),
+}
+
+/// Makes the host's form of an offered message.
+pub(crate) fn to_host(mut publish: Publish) -> Result<NewMessage, ApiError> {
+    let payload = publish.take_payload().map_err(|error| {
+        let why = std::error::Error::source(&error).map_or(String::new(), |s| format!(": {s}"));
+        ApiError::invalid(format!("{error}{why}")).rejected()
+    })?;
+    let id = match &publish.id {
+        Some(text) => Some(parse_id(text)?),
+        None => None,
+    };
+    let expires_ns = match &publish.ttl {
+        Some(text) => Some(now_ns().saturating_add(nanoseconds(parse_duration(text)?))),
+        None => None,
+    };
+    Ok(NewMessage {
+        topic: publish.topic,
+        key: publish.key,
+        headers: publish.headers.0,
+        payload,
+        id,
+        expires_ns,
+    })
+}
+
+/// Shows a message.
+pub(crate) fn view(seen: SeenMessage) -> MessageView {
+    let key = String::from_utf8_lossy(&seen.key).into_owned();
+    MessageView {
+        id: Uuid::from_u128(seen.id).to_string(),
+        topic: seen.topic,
+        time: instant(seen.time_ns),
+        key: (!key.is_empty()).then_some(key),
+        headers: Headers(seen.headers),
+        hops: seen.hops,
+        expires: (seen.expires_ns != 0).then(|| instant(seen.expires_ns)),
+        size: seen.payload.len(),
+        payload: PayloadView::of(&seen.payload),
+    }
+}
+
+/// Shows a dead letter.
+pub(crate) fn dead_letter(dead: DeadLetterView) -> DeadLetter {
+    DeadLetter {
+        number: dead.number,
+        message: view(dead.message),
+        plugin: dead.plugin,
+        subscription: dead.subscription,
+        reason: dead.reason,
+        class: dead.class,
+        attempts: dead.attempts,
+        failures: dead.failures,
+        at: dead.at,
+        history: dead.history,
+    }
+}
+
+fn parse_id(text: &str) -> Result<u128, ApiError> {
+    Uuid::parse_str(text).map(|id| id.as_u128()).map_err(|error| {
+        ApiError::invalid(format!("`id` must be a UUID, and `{text}` is none: {error}")).rejected()
+    })
+}
+
+fn now_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, nanoseconds)
+}
+
+fn nanoseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offered_message_becomes_the_hosts() {
+        let text = r#"{"topic":"a.b","data":[1],"key":"k","headers":{"H":"v"},
+            "id":"018f3f5c-0000-7000-8000-000000000001","ttl":"1h"}"#;
+        let message = to_host(serde_json::from_str(text).expect("a publish")).expect("a message");
+        assert_eq!(message.payload, b"[1]");
+        assert_eq!(message.headers, [("H".to_owned(), "v".to_owned())]);
+        assert_eq!(message.id.map(|id| id as u8), Some(1));
+        assert!(message.expires_ns > Some(now_ns()));
+    }
+
+    #[test]
+    fn a_wrong_id_ttl_or_payload_is_refused_by_name() {
+        for (text, word) in [
+            (r#"{"topic":"t","id":"7"}"#, "UUID"),
+            (r#"{"topic":"t","ttl":"7"}"#, "duration"),
+            (r#"{"topic":"t","text":"","base64":""}"#, "one payload"),
+        ] {
+            let refused = to_host(serde_json::from_str(text).expect("a publish"));
+            let error = refused.expect_err("refused");
+            assert!(error.0.detail.contains(word), "{}", error.0.detail);
+            assert_eq!(error.0.status, 400);
+        }
+    }
+}

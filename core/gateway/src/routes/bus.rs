@@ -1,0 +1,218 @@
+//! Routes about messages, topics and where deliveries are.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures_util::stream;
+use patchbay_host::{
+    NewMessage, Room,
+    view::{LedgerView, TopicView},
+};
+use patchbay_wire::{
+    TopicPattern,
+    api::{Publish, Request},
+};
+use serde::Deserialize;
+
+use super::Route;
+use crate::{
+    exchange::{Body, Params, json},
+    gateway::Gateway,
+    message::{DeadLetter, Outcome, Passed, dead_letter, to_host, view},
+    problem::ApiError,
+    stream::{Item, line, respond},
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route { path: "/api/v1/messages", methods: &["POST"], answer: post(publish) },
+        Route { path: "/api/v1/requests", methods: &["POST"], answer: post(request) },
+        Route { path: "/api/v1/taps", methods: &["GET"], answer: get(tap) },
+        Route { path: "/api/v1/topics", methods: &["GET"], answer: get(topics) },
+        Route { path: "/api/v1/ledger", methods: &["GET"], answer: get(ledger) },
+        Route { path: "/api/v1/dead-letters", methods: &["GET"], answer: get(dead_letters) },
+        Route { path: "/api/v1/dead-letters/{id}", methods: &["GET"], answer: get(one_dead) },
+    ]
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waiting {
+    /// How long each message of a batch may wait for room.
+    wait: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pattern {
+    pattern: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfPlugin {
+    plugin: Option<String>,
+}
+
+async fn publish(
+    State(gateway): State<Gateway>,
+    Params(query): Params<Waiting>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    if body.lines {
+        return publish_lines(&gateway, query.wait.as_deref(), &body).await;
+    }
+    let offered: Publish = body.json().map_err(ApiError::rejected)?;
+    let room = room(&gateway, offered.wait.as_deref().or(query.wait.as_deref()))?;
+    let message = to_host(offered)?;
+    Ok(Json(gateway.host.publish(message, room).await?).into_response())
+}
+
+/// One message a line; one outcome a line, in the same order. A line that is refused does not touch
+/// the others.
+async fn publish_lines(
+    gateway: &Gateway,
+    wait: Option<&str>,
+    body: &Body,
+) -> Result<Response, ApiError> {
+    let room = room(gateway, wait)?;
+    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+    let mut messages = Vec::new();
+    let lines = body.bytes.split(|byte| *byte == b'\n').enumerate();
+    for (at, text) in lines.filter(|(_, text)| !text.trim_ascii().is_empty()) {
+        if outcomes.len() == gateway.limits.batch_messages {
+            return Err(too_many(gateway.limits.batch_messages));
+        }
+        match read_line(text, at + 1) {
+            Ok(message) => {
+                messages.push(message);
+                outcomes.push(None);
+            }
+            Err(error) => outcomes.push(Some(Outcome::Refused(*error.0))),
+        }
+    }
+    let mut published = gateway.host.publish_many(messages, room).await.into_iter();
+    let mut answer = Vec::new();
+    for outcome in outcomes {
+        let outcome = outcome.or_else(|| {
+            published.next().map(|result| match result {
+                Ok(published) => Outcome::Published(published),
+                Err(error) => Outcome::Refused(*ApiError::from(error).0),
+            })
+        });
+        answer.extend(line(&outcome));
+    }
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    Ok(([(CONTENT_TYPE, kind)], answer).into_response())
+}
+
+fn read_line(text: &[u8], number: usize) -> Result<NewMessage, ApiError> {
+    let message = json::<Publish>(text).and_then(|offered| match offered.wait {
+        Some(_) => Err(ApiError::invalid("`wait` of several messages is a query parameter")),
+        None => to_host(offered),
+    });
+    message.map_err(|mut error| {
+        error.0.detail = format!("line {number}: {}", error.0.detail);
+        error.rejected()
+    })
+}
+
+fn too_many(limit: usize) -> ApiError {
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too_many_messages",
+        "too many messages",
+        format!("at most {limit} messages are taken at once; none of these was"),
+        "send them in several requests, or raise `gateway.batch_messages`",
+    )
+    .rejected()
+}
+
+fn room(gateway: &Gateway, wait: Option<&str>) -> Result<Room, ApiError> {
+    match wait {
+        None => Ok(Room::Now),
+        Some(text) => match gateway.wait(Some(text)).map_err(ApiError::rejected)? {
+            Duration::ZERO => Ok(Room::Now),
+            wait => Ok(Room::Within(wait)),
+        },
+    }
+}
+
+async fn request(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: Request = body.json().map_err(ApiError::rejected)?;
+    let limit = gateway.wait(asked.timeout.as_deref()).map_err(ApiError::rejected)?;
+    let message = to_host(asked.message)?;
+    let reply = gateway.host.request(message, limit).await?;
+    let bytes = HeaderValue::from_static("application/octet-stream");
+    if headers.get(ACCEPT) == Some(&bytes) {
+        // The payload as it is; in JSON a number may be written otherwise.
+        return Ok(([(CONTENT_TYPE, bytes)], reply.payload).into_response());
+    }
+    Ok(Json(view(reply)).into_response())
+}
+
+async fn tap(
+    State(gateway): State<Gateway>,
+    Params(query): Params<Pattern>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    TopicPattern::parse(&query.pattern).map_err(|e| ApiError::invalid(e.to_string()))?;
+    let slot = gateway.stream_slot()?;
+    let tap = gateway.host.tap(&query.pattern, gateway.limits.tap_messages)?;
+    let items = stream::unfold(tap, async |mut tap| {
+        let (message, missed) = tap.next().await?;
+        let value = Passed { message: view(message), missed };
+        Some((Item { event: "message", value }, tap))
+    });
+    Ok(respond(&gateway, &headers, slot, items))
+}
+
+async fn topics(State(gateway): State<Gateway>) -> Json<Vec<TopicView>> {
+    Json(gateway.host.topics())
+}
+
+async fn ledger(State(gateway): State<Gateway>) -> Json<Vec<LedgerView>> {
+    Json(gateway.host.ledger())
+}
+
+async fn dead_letters(
+    State(gateway): State<Gateway>,
+    Params(query): Params<OfPlugin>,
+) -> Json<Vec<DeadLetter>> {
+    let dead = gateway.host.dead_letters().into_iter();
+    let wanted = dead.filter(|dead| query.plugin.as_ref().is_none_or(|name| *name == dead.plugin));
+    Json(wanted.map(dead_letter).collect())
+}
+
+async fn one_dead(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+) -> Result<Json<DeadLetter>, ApiError> {
+    // The id of the message is enough unless it died in several subscriptions: then the first.
+    let number = id.parse::<u64>().ok();
+    let mut dead = gateway.host.dead_letters().into_iter().map(dead_letter);
+    dead.find(|dead| Some(dead.number) == number || dead.message.id == id).map(Json).ok_or_else(
+        || {
+            ApiError::new(
+                StatusCode::NOT_FOUND,
+                "unknown_dead_letter",
+                "no such dead letter",
+                format!("no dead letter has the number or message id `{id}`"),
+                "`patchbay dlq list` shows the numbers; old ones make room for new ones",
+            )
+        },
+    )
+}

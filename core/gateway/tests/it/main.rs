@@ -1,0 +1,6 @@
+//! The routes over a host without plugins, in this process: no socket, no port.
+
+mod document;
+mod errors;
+mod messages;
+mod support;

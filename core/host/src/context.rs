@@ -1,0 +1,261 @@
+//! What every part of the host may reach. Made once, by [`Host::start`](crate::Host::start).
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use patchbay_bus::{Broker, Clock};
+use patchbay_lifecycle::{Change, Now, PluginName, State};
+use patchbay_loader::{Loader, Store};
+use patchbay_pool::Monitor;
+use tokio::sync::watch;
+
+use crate::{
+    dice::Dice,
+    events::EventDesk,
+    moment,
+    settings::Settings,
+    snapshot::Snapshot,
+    station::Station,
+    telemetry::logs::tame,
+    view::{Cause, LogLine, StateChange},
+};
+
+/// What every part of the host may reach.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) host_id: String,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) dice: Arc<Dice>,
+    pub(crate) broker: Broker,
+    pub(crate) loader: Loader,
+    pub(crate) store: Store,
+    pub(crate) monitor: Monitor,
+    pub(crate) events: EventDesk,
+    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(crate) started_unix_ns: u64,
+    stations: RwLock<BTreeMap<PluginName, Arc<Station>>>,
+    log_lines: AtomicU64,
+    phase: Mutex<Phase>,
+    /// What was not finished in time at the host's end: plugin and what was waited for.
+    unfinished: Mutex<Vec<(PluginName, String)>>,
+}
+
+/// What a context is made from.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) host_id: String,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) broker: Broker,
+    pub(crate) store: Store,
+    pub(crate) monitor: Monitor,
+}
+
+/// Where the host is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// It ends: nothing takes longer than until then.
+    Closing {
+        /// Plugins have finished what they hold by then, or it is taken away.
+        drain: Instant,
+        /// Everything has ended by then.
+        end: Instant,
+    },
+    Stopped,
+    /// An actor ended by itself.
+    Lost(String),
+}
+
+// === impl Context ===
+
+impl Context {
+    pub(crate) fn new(parts: Parts) -> Context {
+        let clock = Arc::clone(parts.broker.clock());
+        Context {
+            host_id: parts.host_id,
+            settings: parts.settings,
+            dice: Arc::new(Dice::new()),
+            events: EventDesk::new(&parts.broker),
+            broker: parts.broker,
+            loader: Loader::new(),
+            store: parts.store,
+            monitor: parts.monitor,
+            snapshot: watch::Sender::default(),
+            started_unix_ns: clock.unix_ns(),
+            clock,
+            stations: RwLock::default(),
+            log_lines: AtomicU64::new(0),
+            phase: Mutex::new(Phase::Running),
+            unfinished: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { mono_ns: self.clock.now_ns(), unix_ns: self.clock.unix_ns() }
+    }
+
+    /// The name of an actor. The actor framework keeps names for the whole process; ours carry the
+    /// host's id.
+    pub(crate) fn actor_name(&self, role: &str) -> String {
+        format!("patchbay.{}.{role}", self.host_id)
+    }
+
+    // --- plugin names ---
+
+    /// Everything of a name; made when there is nothing yet.
+    pub(crate) fn station(&self, name: &PluginName) -> Arc<Station> {
+        if let Some(station) = self.known_station(name) {
+            return station;
+        }
+        let mut stations = self.stations.write().unwrap_or_else(PoisonError::into_inner);
+        let limits = &self.settings.limits;
+        let make = || Arc::new(Station::new(name.clone(), limits, Arc::clone(&self.dice)));
+        Arc::clone(stations.entry(name.clone()).or_insert_with(make))
+    }
+
+    pub(crate) fn known_station(&self, name: &PluginName) -> Option<Arc<Station>> {
+        self.stations.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn stations(&self) -> Vec<Arc<Station>> {
+        self.stations.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    // --- what is told ---
+
+    /// Tells the world of a change of state: history, log, event.
+    pub(crate) fn changed(&self, change: &Change) {
+        let view = StateChange {
+            plugin: change.plugin.to_string(),
+            generation: change.generation.map(|generation| generation.0),
+            // What is new was only a file before.
+            from: change.from.unwrap_or(State::Discovered).to_string(),
+            to: change.to.to_string(),
+            cause: Cause {
+                who: change.cause.who.clone(),
+                why: change.cause.why.clone(),
+                at: moment::text(change.at_unix_ns),
+            },
+        };
+        let station = self.station(&change.plugin);
+        if change.generation.is_none() {
+            let level = if change.to == State::Failed { "error" } else { "info" };
+            let text = format!("{}: {}", change.to, change.cause.why);
+            self.log(&station, LineFrom { level, generation: None, target: "host" }, &text);
+        }
+        self.events.state_changed(&view);
+        station.remember(view);
+    }
+
+    /// Writes a line into a plugin's log: to `tracing`, to the lines that are kept, and to
+    /// `$PB.log.<plugin>`.
+    pub(crate) fn log(&self, station: &Station, from: LineFrom<'_>, text: &str) {
+        let text = tame(text, self.settings.limits.log_line_bytes);
+        let plugin = station.name().as_str();
+        let LineFrom { level, generation, target } = from;
+        match level {
+            "error" => {
+                tracing::error!(target: "plugin", plugin, generation, from = target, "{text}")
+            }
+            "warn" => tracing::warn!(target: "plugin", plugin, generation, from = target, "{text}"),
+            "info" => tracing::info!(target: "plugin", plugin, generation, from = target, "{text}"),
+            "debug" => {
+                tracing::debug!(target: "plugin", plugin, generation, from = target, "{text}")
+            }
+            _ => tracing::trace!(target: "plugin", plugin, generation, from = target, "{text}"),
+        }
+        let line = Arc::new(LogLine {
+            seq: self.log_lines.fetch_add(1, Relaxed) + 1,
+            at: moment::text(self.clock.unix_ns()),
+            level: level.to_owned(),
+            plugin: plugin.to_owned(),
+            generation,
+            target: tame(target, 256),
+            text,
+        });
+        self.events.logged(&line);
+        station.logs.push(line);
+    }
+
+    // --- the end ---
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.phase(), Phase::Closing { .. } | Phase::Stopped)
+    }
+
+    /// Begins the end. False when it has begun already.
+    pub(crate) fn begin_closing(&self, drain: Instant, end: Instant) -> bool {
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = matches!(*phase, Phase::Running | Phase::Lost(_));
+        if begins {
+            *phase = Phase::Closing { drain, end };
+        }
+        begins
+    }
+
+    pub(crate) fn stopped(&self) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Phase::Stopped;
+    }
+
+    /// An actor ended by itself.
+    pub(crate) fn lost(&self, actor: &str) {
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        if *phase == Phase::Running {
+            *phase = Phase::Lost(actor.to_owned());
+        }
+    }
+
+    /// Notes what a plugin did not finish, if the host is ending.
+    pub(crate) fn unfinished(&self, plugin: &PluginName, what: &str) {
+        if self.is_closing() {
+            let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+            unfinished.push((plugin.clone(), what.to_owned()));
+        }
+    }
+
+    /// What was noted so far.
+    pub(crate) fn all_unfinished(&self) -> Vec<(PluginName, String)> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long a plugin may take to finish what it holds: what is usual, or what is left of the
+    /// host's own end.
+    pub(crate) fn drain_limit(&self, usual: Duration) -> Duration {
+        match self.phase() {
+            Phase::Closing { drain, .. } => {
+                usual.min(drain.saturating_duration_since(Instant::now()))
+            }
+            _ => usual,
+        }
+    }
+
+    /// How long one of a plugin's last steps may take: at the host's own end never more than half
+    /// of what is left, so that something is left for the next.
+    pub(crate) fn end_limit(&self, usual: Duration) -> Duration {
+        match self.phase() {
+            Phase::Closing { end, .. } => {
+                usual.min(end.saturating_duration_since(Instant::now()) / 2)
+            }
+            _ => usual,
+        }
+    }
+}
+
+/// Where a log line comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineFrom<'a> {
+    pub(crate) level: &'static str,
+    pub(crate) generation: Option<u64>,
+    pub(crate) target: &'a str,
+}

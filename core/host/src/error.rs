@@ -1,0 +1,212 @@
+//! Why the host refuses or fails what a caller asks for.
+//!
+//! One enum per family of operations. Each error has a stable [`code`](HostError::code) for
+//! programs and a [`hint`](HostError::hint) for people.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Why the host could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A folder could not be made or opened.
+    #[error("cannot prepare folder `{}`", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A setting is out of its range.
+    #[error("setting `{setting}` {problem}")]
+    Setting {
+        /// Path of the setting.
+        setting: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// The actors of the host did not start.
+    #[error("cannot start the actors of the host")]
+    Actors,
+    /// A thread of the host did not start.
+    #[error("cannot start the {thread} thread")]
+    Thread {
+        /// Which.
+        thread: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store of library copies cannot be used.
+    #[error("cannot open the store of libraries `{}`", path.display())]
+    Store {
+        /// Folder of the store.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Why an operation on a plugin was refused or failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// No plugin of that name is enabled or known.
+    #[error("no plugin `{plugin}` is known")]
+    UnknownPlugin {
+        /// The name as asked for.
+        plugin: String,
+    },
+    /// The plugin is not in a state that allows it.
+    #[error("cannot {operation} plugin `{plugin}`: it is {state}")]
+    WrongState {
+        /// Name.
+        plugin: String,
+        /// Verb.
+        operation: &'static str,
+        /// State it is in.
+        state: String,
+    },
+    /// The plugin answered with an error.
+    #[error("plugin `{plugin}` failed to {operation}: {reason}")]
+    Plugin {
+        /// Name.
+        plugin: String,
+        /// Verb.
+        operation: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// It took longer than allowed. What was asked for may still happen.
+    #[error("no answer to {operation} within {}", humantime::format_duration(*limit))]
+    Timeout {
+        /// Verb.
+        operation: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The host is shutting down.
+    #[error("the host is shutting down")]
+    Closing,
+}
+
+/// Why a publish or a request from outside was refused. Nothing was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// A matching subscription has no room, and none got the message.
+    #[error("the queue of {subscription} is full")]
+    Full {
+        /// Plugin and pattern.
+        subscription: String,
+    },
+    /// The payload is larger than allowed.
+    #[error("the payload has {size} bytes, at most {limit} are allowed")]
+    TooLarge {
+        /// Bytes offered.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Topic, key or a header is not valid.
+    #[error("the message is not valid: {problem}")]
+    Invalid {
+        /// What is wrong, where, and what to try.
+        problem: String,
+    },
+    /// The topic belongs to the host.
+    #[error("topic `{topic}` is reserved for the host")]
+    Reserved {
+        /// The topic.
+        topic: String,
+    },
+    /// The chain of causes is longer than allowed.
+    #[error("the message has passed through more than {limit} handlers")]
+    HopLimit {
+        /// Hops allowed.
+        limit: u32,
+    },
+    /// Nobody subscribes to the topic of a request.
+    #[error("nobody answers requests on `{topic}`")]
+    NoResponders {
+        /// The topic.
+        topic: String,
+    },
+    /// No reply came in time. The request was accepted.
+    #[error("no reply within {}", humantime::format_duration(*limit))]
+    NoReply {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The host is shutting down.
+    #[error("the host is shutting down")]
+    Closed,
+}
+
+// === impl HostError ===
+
+impl HostError {
+    /// Stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            HostError::UnknownPlugin { .. } => "unknown_plugin",
+            HostError::WrongState { .. } => "wrong_state",
+            HostError::Plugin { .. } => "plugin_failed",
+            HostError::Timeout { .. } => "timeout",
+            HostError::Closing => "closing",
+        }
+    }
+
+    /// What to try.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            HostError::UnknownPlugin { .. } => {
+                "`patchbay plugin list` shows the names; `patchbay plugin activate` adds one"
+            }
+            HostError::WrongState { .. } => "`patchbay plugin info` shows why it is in this state",
+            HostError::Plugin { .. } => "`patchbay plugin logs` shows what the plugin wrote",
+            HostError::Timeout { .. } => "`patchbay plugin info` shows whether it still happened",
+            HostError::Closing => "start the host again with `patchbay up`",
+        }
+    }
+}
+
+// === impl PublishError ===
+
+impl PublishError {
+    /// Stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            PublishError::Full { .. } => "queue_full",
+            PublishError::TooLarge { .. } => "too_large",
+            PublishError::Invalid { .. } => "invalid_message",
+            PublishError::Reserved { .. } => "reserved_topic",
+            PublishError::HopLimit { .. } => "hop_limit",
+            PublishError::NoResponders { .. } => "no_responders",
+            PublishError::NoReply { .. } => "no_reply",
+            PublishError::Closed => "closing",
+        }
+    }
+
+    /// What to try.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            PublishError::Full { .. } => "publish more slowly, or raise the subscription's queue",
+            PublishError::TooLarge { .. } => "send a reference to the data instead of the data",
+            PublishError::Invalid { .. } => "correct the message and publish it again",
+            PublishError::Reserved { .. } => "use a topic that does not start with `$PB`",
+            PublishError::HopLimit { .. } => "look for plugins that forward to each other",
+            PublishError::NoResponders { .. } => {
+                "`patchbay topic list` shows who subscribes to what"
+            }
+            PublishError::NoReply { .. } => "allow more time, or look at the plugin's log",
+            PublishError::Closed => "start the host again with `patchbay up`",
+        }
+    }
+}

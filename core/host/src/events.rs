@@ -1,0 +1,53 @@
+//! The host's own messages: `$PB.plugin.<name>.state` and its like.
+//!
+//! They go through the bus as every message does, so that taps, plugins and bridges can hear them.
+//! An event that finds no room is gone: nobody waits for the slowest listener.
+
+use std::sync::{Mutex, PoisonError};
+
+use patchbay_bus::{Broker, Outgoing, Publisher};
+use serde::Serialize;
+
+use crate::view::{LogLine, StateChange};
+
+/// On whose behalf the host publishes.
+const PRINCIPAL: &str = "$PB";
+const HEADERS: &[(&str, &str)] = &[("content-type", "application/json"), ("ce-source", "patchbay")];
+
+/// Publishes events.
+#[derive(Debug)]
+pub(crate) struct EventDesk(Mutex<Publisher>);
+
+// === impl EventDesk ===
+
+impl EventDesk {
+    pub(crate) fn new(broker: &Broker) -> EventDesk {
+        EventDesk(Mutex::new(broker.publisher(PRINCIPAL)))
+    }
+
+    /// A plugin changed its state, or one of its generations did.
+    pub(crate) fn state_changed(&self, change: &StateChange) {
+        let what = if change.generation.is_some() { "generation" } else { "state" };
+        self.publish(&format!("$PB.plugin.{}.{what}", change.plugin), change);
+    }
+
+    /// A plugin wrote a log line.
+    pub(crate) fn logged(&self, line: &LogLine) {
+        self.publish(&format!("$PB.log.{}", line.plugin), line);
+    }
+
+    fn publish(&self, topic: &str, data: &impl Serialize) {
+        let Ok(payload) = serde_json::to_vec(data) else { return };
+        let outgoing = Outgoing {
+            topic,
+            headers: HEADERS,
+            payload: &payload,
+            no_wait: true,
+            ..Outgoing::default()
+        };
+        let published = self.0.lock().unwrap_or_else(PoisonError::into_inner).publish(outgoing);
+        if let Err(error) = published {
+            tracing::trace!(topic, %error, "an event was not published");
+        }
+    }
+}

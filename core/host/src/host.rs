@@ -1,0 +1,99 @@
+//! Starting the host.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+};
+
+use patchbay_bus::{Broker, BrokerConfig, SystemClock};
+use patchbay_lifecycle::Generation;
+use patchbay_loader::Store;
+use patchbay_pool::Monitor;
+use ractor::Actor;
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    actors::root::{RootArgs, RootSupervisor},
+    context::{Context, Parts},
+    error::StartError,
+    handle::{HostHandle, Shared},
+    publishing::Counter,
+    settings::Settings,
+};
+
+/// Generations of the hosts of one process are numbered apart: the hooks of the executable tell
+/// libraries by generation.
+const GENERATIONS_EACH: u64 = 1 << 20;
+
+/// The host as a thing that can be started.
+#[derive(Debug)]
+pub struct Host;
+
+// === impl Host ===
+
+impl Host {
+    /// Starts the host on the current tokio runtime, which must have more than one thread, and
+    /// returns at once: [`HostHandle::ready`] waits for the plugins. Metrics and spans go to the
+    /// global providers of the `opentelemetry` crate, logs to `tracing`.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: what was started by then keeps running.
+    pub async fn start(settings: Settings) -> Result<HostHandle, StartError> {
+        static HOSTS: AtomicU64 = AtomicU64::new(0);
+        settings.check()?;
+        let paths = &settings.paths;
+        for folder in [&paths.enabled, &paths.libraries, &paths.store] {
+            make_folder(folder)?;
+        }
+        let store = Store::open(&paths.store).map_err(|source| StartError::Store {
+            path: paths.store.clone(),
+            source: Box::new(source),
+        })?;
+        let config = BrokerConfig {
+            max_message_bytes: settings.limits.payload_bytes,
+            publish_timeout: settings.limits.publish_timeout,
+            ..BrokerConfig::default()
+        };
+        let broker = Broker::new(config, Arc::new(SystemClock));
+        let thread = |thread| move |source| StartError::Thread { thread, source };
+        broker.start_timer().map_err(thread("timer"))?;
+        let monitor = Monitor::start(Arc::clone(broker.clock())).map_err(thread("monitor"))?;
+        let host_id = uuid::Uuid::now_v7().simple().to_string();
+        let settings = Arc::new(settings);
+        let parts = Parts { host_id, settings, broker: broker.clone(), store, monitor };
+        let context = Arc::new(Context::new(parts));
+
+        let (ready, tree) = oneshot::channel();
+        let latest = Generation(HOSTS.fetch_add(1, SeqCst) * GENERATIONS_EACH);
+        let args = RootArgs { context: Arc::clone(&context), latest, ready };
+        let name = Some(context.actor_name("root"));
+        let spawned = Actor::spawn(name, RootSupervisor, args).await;
+        let tree = tree.await;
+        let (Ok((root, _)), Ok(tree)) = (spawned, tree) else {
+            context.monitor.stop();
+            broker.stop_timer();
+            return Err(StartError::Actors);
+        };
+        let shared = Shared {
+            context,
+            tree,
+            root,
+            counter: Counter::new(broker),
+            was_ready: AtomicBool::new(false),
+            end: watch::Sender::new(None),
+        };
+        Ok(HostHandle::new(Arc::new(shared)))
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), StartError> {
+    fs::create_dir_all(folder)
+        .map_err(|source| StartError::Folder { path: folder.to_owned(), source })
+}

@@ -1,0 +1,38 @@
+//! The host: discovers, runs, watches and stops plugins.
+//!
+//! Reading order: [`settings`] → [`view`] → [`error`] → [`handle`].
+#![forbid(unsafe_code)]
+
+mod actors;
+mod closing;
+mod context;
+mod dice;
+mod events;
+mod executor;
+mod handler;
+mod incarnation;
+mod lane;
+mod moment;
+mod open;
+mod publishing;
+mod services;
+mod show;
+mod snapshot;
+mod station;
+mod telemetry;
+mod watch;
+mod wish;
+
+pub mod error;
+pub mod handle;
+pub mod host;
+pub mod settings;
+pub mod view;
+
+pub use self::{
+    error::{HostError, PublishError, StartError},
+    handle::HostHandle,
+    host::Host,
+    publishing::{EventTap, MessageTap, NewMessage, Room},
+    settings::{Limits, Paths, PluginSettings, Settings},
+};

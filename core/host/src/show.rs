@@ -1,0 +1,348 @@
+//! From what the host knows to what it shows.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use patchbay_bus::{DropReason, Ledger};
+use patchbay_lifecycle::{Generation, Intent, PluginName, State, Track};
+use patchbay_manifest::Order;
+use serde_json::Value;
+
+use crate::{
+    context::{Context, Phase},
+    incarnation::Incarnation,
+    moment,
+    publishing::seen,
+    snapshot::Snapshot,
+    station::{Queue, Station},
+    view::{
+        Cause, DeadLetterView, FailureRecord, FailureView, GenerationView, HealthView, HostStatus,
+        LedgerView, PluginDetail, PluginView, QueueView, SubscriptionView, TopicView, WorkersView,
+    },
+    watch::prepared::chain,
+};
+
+/// A plugin in one line.
+pub(crate) fn plugin(context: &Context, track: &Track) -> PluginView {
+    let station = context.station(&track.name);
+    let serving = track.observed.serving.map(|serving| serving.generation);
+    let incarnation = serving.and_then(|generation| station.incarnation(generation));
+    let latest = station.latest();
+    let prepared = incarnation.as_ref().map(|it| &it.prepared).or(latest.as_ref());
+    let facts = track.serving_facts.as_ref().or(track.intent.facts());
+    let stats = incarnation.as_ref().map(|it| it.stats()).unwrap_or_default();
+    let (min, max) = incarnation.as_ref().map_or((0, 0), |it| it.workers());
+    PluginView {
+        name: track.name.to_string(),
+        state: track.state.to_string(),
+        cause: Cause {
+            who: track.cause.who.clone(),
+            why: track.cause.why.clone(),
+            at: moment::text(track.since_unix_ns),
+        },
+        version: facts.map(|facts| facts.version.to_string()),
+        digest: facts.map(|facts| facts.library.to_string()),
+        generation: serving.map(|generation| generation.0),
+        description: prepared.and_then(|it| it.manifest.description.clone()),
+        priority: facts.map(|facts| facts.priority),
+        library: prepared.map(|it| it.candidate.real_path().display().to_string()),
+        enabled: !matches!(track.intent, Intent::Absent),
+        failure: track.failure.as_ref().map(|failure| FailureView {
+            kind: failure.kind.to_string(),
+            reason: failure.reason.clone(),
+            at: moment::text(failure.at_unix_ns),
+            retry_at: failure.retry.map(|retry| moment::text(retry.unix_ns)),
+        }),
+        health: health(track),
+        restarts: track.restarts.count(),
+        workers: WorkersView {
+            count: stats.workers,
+            busy: stats.busy,
+            abandoned: stats.abandoned,
+            min,
+            max,
+        },
+        queue: queue(&station),
+    }
+}
+
+/// Everything about a plugin; `own_metrics` is what the plugin itself answered.
+pub(crate) fn detail(context: &Context, track: &Track, own_metrics: Option<Value>) -> PluginDetail {
+    let station = context.station(&track.name);
+    let incarnation = track.observed.serving.and_then(|it| station.incarnation(it.generation));
+    let prepared = incarnation.map(|it| Arc::clone(&it.prepared)).or_else(|| station.latest());
+    let (live, past) = station.queues();
+    let mut generations = generations_of(&station, Some(track));
+    generations.extend(quarantined(context, Some(&track.name)));
+    generations.sort_by_key(|view| std::cmp::Reverse(view.generation));
+    let subscription = |queue: &Queue| SubscriptionView {
+        index: queue.wish.number,
+        pattern: queue.wish.manifest.topic.to_string(),
+        order: match queue.wish.manifest.order {
+            Order::None => "none",
+            Order::PerKey => "per_key",
+            Order::Total => "total",
+        }
+        .to_owned(),
+        declared: queue.wish.declared,
+        ledger: ledger_of(&station, queue, &past),
+    };
+    PluginDetail {
+        plugin: plugin(context, track),
+        manifest: prepared.as_ref().map(|it| it.manifest.to_value()),
+        config: prepared.map_or(Value::Null, |it| Value::Object(it.config.clone())),
+        subscriptions: live.iter().map(subscription).collect(),
+        generations,
+        metrics: station.metrics.view(),
+        spans: station.spans.view(),
+        own_metrics,
+        history: station.history(),
+    }
+}
+
+pub(crate) fn health(track: &Track) -> HealthView {
+    HealthView {
+        status: track.health.verdict.as_str().to_owned(),
+        detail: track.health.detail.clone(),
+        failures: track.health.failures,
+        checked_at: track.health.checked_ns.map(moment::text),
+    }
+}
+
+/// Every generation whose library is still mapped, newest first.
+pub(crate) fn generations(context: &Context, snapshot: &Snapshot) -> Vec<GenerationView> {
+    let mut views = quarantined(context, None);
+    for station in context.stations() {
+        let track = snapshot.tracks.get(station.name()).map(Arc::as_ref);
+        views.extend(generations_of(&station, track));
+    }
+    views.sort_by_key(|view| std::cmp::Reverse(view.generation));
+    views
+}
+
+fn generations_of(station: &Station, track: Option<&Track>) -> Vec<GenerationView> {
+    let view = |it: Arc<Incarnation>| {
+        let generation = it.generation();
+        let state = track.and_then(|track| state_of(track, generation)).unwrap_or(State::Loaded);
+        GenerationView {
+            plugin: station.name().to_string(),
+            generation: generation.0,
+            state: state.to_string(),
+            serving: state.serves(),
+            version: it.prepared.facts.version.to_string(),
+            digest: it.prepared.facts.library.to_string(),
+            loaded_at: moment::text(it.loaded_unix_ns),
+            quarantine: None,
+        }
+    };
+    station.incarnations().into_iter().map(view).collect()
+}
+
+fn state_of(track: &Track, generation: Generation) -> Option<State> {
+    let mut all = track.observed.instances();
+    all.find(|it| it.generation == generation).map(|it| it.state)
+}
+
+fn quarantined(context: &Context, of: Option<&PluginName>) -> Vec<GenerationView> {
+    let all = context.loader.quarantined().into_iter();
+    let wanted = all.filter(|it| of.is_none_or(|name| it.name == name.as_str()));
+    let view = |it: patchbay_loader::QuarantineView| GenerationView {
+        plugin: it.name,
+        generation: it.generation,
+        state: State::Quarantined.to_string(),
+        serving: false,
+        version: it.version,
+        digest: it.digest.to_string(),
+        loaded_at: String::new(),
+        quarantine: Some(chain(&it.reason)),
+    };
+    wanted.map(view).collect()
+}
+
+// --- messages ---
+
+/// The ledger of every subscription there is, and of those there were. A subscription that was
+/// removed and made again is one row.
+pub(crate) fn ledger(context: &Context) -> Vec<LedgerView> {
+    let mut views = Vec::new();
+    for station in context.stations() {
+        let (live, past) = station.queues();
+        views.extend(live.iter().map(|queue| ledger_of(&station, queue, &past)));
+        let mut alone: Vec<&Queue> = Vec::new();
+        for queue in &past {
+            let known = |other: &Queue| same_row(queue, other);
+            if !live.iter().any(known) && !alone.iter().any(|other| known(other)) {
+                alone.push(queue);
+            }
+        }
+        views.extend(alone.into_iter().map(|queue| ledger_of(&station, queue, &past)));
+    }
+    views
+}
+
+fn same_row(one: &Queue, other: &Queue) -> bool {
+    one.wish.manifest.topic == other.wish.manifest.topic
+}
+
+/// A subscription's ledger, with those of its predecessors.
+fn ledger_of(station: &Station, queue: &Queue, past: &[Queue]) -> LedgerView {
+    let mut view = LedgerView {
+        plugin: station.name().to_string(),
+        index: queue.wish.number,
+        pattern: queue.wish.manifest.topic.to_string(),
+        ..LedgerView::default()
+    };
+    add(&mut view, &queue.subscription.ledger());
+    let is_itself = |it: &Queue| Arc::ptr_eq(&it.subscription, &queue.subscription);
+    for before in past.iter().filter(|it| !is_itself(it) && same_row(queue, it)) {
+        add(&mut view, &before.subscription.ledger());
+    }
+    view
+}
+
+fn add(view: &mut LedgerView, ledger: &Ledger) {
+    view.accepted += ledger.accepted;
+    view.queued += ledger.queued;
+    view.delayed += ledger.delayed;
+    view.in_flight += ledger.in_flight;
+    view.done += ledger.done;
+    view.forwarded += ledger.forwarded;
+    view.dead += ledger.dead;
+    view.dead_pending += ledger.dead_pending;
+    view.retried += ledger.retried;
+    view.stale_settlements += ledger.stale;
+    for reason in DropReason::ALL {
+        let count = ledger.dropped.count(reason);
+        if count > 0 {
+            *view.dropped.entry(reason.label().to_owned()).or_default() += count;
+        }
+    }
+}
+
+fn queue(station: &Station) -> QueueView {
+    let (live, _) = station.queues();
+    let mut view = QueueView::default();
+    for ledger in live.iter().map(|queue| queue.subscription.ledger()) {
+        view.queued += ledger.queued;
+        view.delayed += ledger.delayed;
+        view.in_flight += ledger.in_flight;
+    }
+    view
+}
+
+/// Patterns and their subscribers.
+pub(crate) fn topics(context: &Context) -> Vec<TopicView> {
+    let mut topics: BTreeMap<String, TopicView> = BTreeMap::new();
+    for station in context.stations() {
+        for queue in station.queues().0 {
+            let pattern = queue.wish.manifest.topic.to_string();
+            let ledger = queue.subscription.ledger();
+            let view = topics.entry(pattern.clone()).or_insert_with(|| TopicView {
+                pattern,
+                subscribers: Vec::new(),
+                accepted: 0,
+                unsettled: 0,
+            });
+            view.subscribers.push(station.name().to_string());
+            view.accepted += ledger.accepted;
+            view.unsettled += ledger.unsettled();
+        }
+    }
+    topics.into_values().collect()
+}
+
+/// Up to `limit` dead letters, oldest first.
+pub(crate) fn dead_letters(context: &Context, limit: usize) -> Vec<DeadLetterView> {
+    let subscription_of = |owner: &str, id: u64| {
+        let name = PluginName::parse(owner).ok()?;
+        let (live, past) = context.known_station(&name)?.queues();
+        let mut all = live.into_iter().chain(past);
+        all.find(|queue| queue.subscription.id() == id).map(|queue| queue.wish.number)
+    };
+    let letters = context.broker.dead_letters().after(0, limit);
+    letters
+        .iter()
+        .map(|letter| DeadLetterView {
+            number: letter.number,
+            message: seen(&letter.message),
+            plugin: letter.owner.to_string(),
+            subscription: subscription_of(&letter.owner, letter.subscription).unwrap_or(0),
+            reason: letter.reason.clone(),
+            class: letter.cause.label().to_owned(),
+            attempts: letter.attempts,
+            failures: letter.failures,
+            at: moment::text(letter.at_unix_ns),
+            history: letter.history.iter().map(|it| failure(context, it)).collect(),
+        })
+        .collect()
+}
+
+fn failure(context: &Context, failure: &patchbay_bus::Failure) -> FailureRecord {
+    let version = || {
+        let name = PluginName::parse(&failure.plugin).ok()?;
+        context.known_station(&name)?.version_of(Generation(failure.generation))
+    };
+    FailureRecord {
+        attempt: failure.attempt,
+        version: version().unwrap_or_default(),
+        generation: failure.generation,
+        reason: failure.reason.clone(),
+        at: moment::text(failure.at_unix_ns),
+    }
+}
+
+// --- the host ---
+
+/// The host in one page.
+pub(crate) fn status(context: &Context, snapshot: &Snapshot, ready: bool) -> HostStatus {
+    let phase = context.phase();
+    let quarantined = u32::try_from(context.loader.quarantined().len()).unwrap_or(u32::MAX);
+    let mut plugins: BTreeMap<String, u32> = BTreeMap::new();
+    let mut failing = false;
+    for track in snapshot.tracks.values() {
+        *plugins.entry(track.state.to_string()).or_default() += 1;
+        failing |= track.failure.is_some();
+    }
+    let mut sum = LedgerView::default();
+    for view in ledger(context) {
+        sum_up(&mut sum, &view);
+    }
+    let lost = matches!(phase, Phase::Lost(_));
+    let word = match phase {
+        Phase::Running if !ready => "starting",
+        Phase::Running => "running",
+        Phase::Closing { .. } => "draining",
+        Phase::Stopped => "stopped",
+        Phase::Lost(_) => "failed",
+    };
+    HostStatus {
+        host_id: context.host_id.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: moment::text(context.started_unix_ns),
+        phase: word.to_owned(),
+        ready: ready && word == "running",
+        health: if failing || lost || quarantined > 0 { "degraded" } else { "healthy" }.to_owned(),
+        plugins,
+        quarantined,
+        unload: match patchbay_loader::effective() {
+            Ok(()) => "proven".to_owned(),
+            Err(error) => chain(&error),
+        },
+        ledger: sum,
+    }
+}
+
+fn sum_up(sum: &mut LedgerView, view: &LedgerView) {
+    sum.accepted += view.accepted;
+    sum.queued += view.queued;
+    sum.delayed += view.delayed;
+    sum.in_flight += view.in_flight;
+    sum.done += view.done;
+    sum.forwarded += view.forwarded;
+    sum.dead += view.dead;
+    sum.dead_pending += view.dead_pending;
+    sum.retried += view.retried;
+    sum.stale_settlements += view.stale_settlements;
+    for (reason, count) in &view.dropped {
+        *sum.dropped.entry(reason.clone()).or_default() += count;
+    }
+}

@@ -1,0 +1,338 @@
+//! Everything of a plugin *name* that outlives its generations: subscriptions, logs, metrics,
+//! spans, history.
+//!
+//! The subscriptions are the point where versions meet. A generation says what it wishes; a wish
+//! that an earlier generation had as well keeps its queue, and the cutover is one change of that
+//! queue's split. So nothing that was accepted depends on which version is there.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use patchbay_bus::{Broker, Split, SubscribeError, Subscription};
+use patchbay_lifecycle::{Generation, Identity, PluginName};
+
+use crate::{
+    dice::Dice,
+    incarnation::Incarnation,
+    settings::Limits,
+    telemetry::{logs::LogRing, metrics::Metrics, spans::Spans},
+    view::StateChange,
+    watch::prepared::Prepared,
+    wish::Wish,
+};
+
+/// Removed subscriptions, and versions, that are remembered per name.
+const PAST_MAX: usize = 256;
+
+/// A plugin name.
+#[derive(Debug)]
+pub(crate) struct Station {
+    name: PluginName,
+    pub(crate) logs: LogRing,
+    pub(crate) metrics: Metrics,
+    pub(crate) spans: Spans,
+    history_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Libraries that the link leads to, or led to a moment ago.
+    prepared: VecDeque<Arc<Prepared>>,
+    incarnations: BTreeMap<Generation, Arc<Incarnation>>,
+    /// Versions of generations, also of those that are gone: dead letters name them.
+    versions: VecDeque<(Generation, String)>,
+    /// Who gets the messages, and whether they flow.
+    serving: Option<(Generation, Flowing)>,
+    queues: Vec<Queue>,
+    /// Removed subscriptions: what they hold may still be on a lane.
+    past: VecDeque<Queue>,
+    history: VecDeque<StateChange>,
+}
+
+/// Whether messages are handed off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flowing {
+    Yes,
+    Held,
+}
+
+/// A subscription of the name.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    pub(crate) wish: Wish,
+    pub(crate) subscription: Arc<Subscription>,
+    /// No message is added to it; the generation that still serves it finishes what it has.
+    leaving: bool,
+}
+
+// === impl Station ===
+
+impl Station {
+    pub(crate) fn new(name: PluginName, limits: &Limits, dice: Arc<Dice>) -> Station {
+        Station {
+            logs: LogRing::new(limits.log_lines),
+            metrics: Metrics::new(name.as_str(), limits.metric_rows),
+            spans: Spans::new(name.as_str(), limits.open_spans, limits.spans, dice),
+            history_max: limits.history.max(1),
+            state: Mutex::default(),
+            name,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &PluginName {
+        &self.name
+    }
+
+    // --- libraries and generations ---
+
+    /// The link leads to this library now.
+    pub(crate) fn prepare(&self, prepared: Arc<Prepared>) {
+        let mut state = self.lock();
+        if state.prepared.back().is_some_and(|latest| Arc::ptr_eq(latest, &prepared)) {
+            return;
+        }
+        state.prepared.push_back(prepared);
+        // The one before may be wanted by a plan that is about to begin.
+        while state.prepared.len() > 2 {
+            state.prepared.pop_front();
+        }
+    }
+
+    /// The library that an identity means.
+    pub(crate) fn prepared(&self, identity: &Identity) -> Option<Arc<Prepared>> {
+        let state = self.lock();
+        let mut all = state.prepared.iter().rev();
+        let fits = |it: &&Arc<Prepared>| {
+            (it.facts.library, it.facts.config) == (identity.library, identity.config)
+        };
+        all.find(fits).cloned()
+    }
+
+    /// The library that the link leads to.
+    pub(crate) fn latest(&self) -> Option<Arc<Prepared>> {
+        self.lock().prepared.back().cloned()
+    }
+
+    pub(crate) fn add(&self, incarnation: Arc<Incarnation>) {
+        let mut state = self.lock();
+        while state.versions.len() >= PAST_MAX {
+            state.versions.pop_front();
+        }
+        let version = incarnation.prepared.facts.version.to_string();
+        state.versions.push_back((incarnation.generation(), version));
+        state.incarnations.insert(incarnation.generation(), incarnation);
+    }
+
+    /// The version that a generation was made from.
+    pub(crate) fn version_of(&self, generation: Generation) -> Option<String> {
+        let state = self.lock();
+        let mut all = state.versions.iter().rev();
+        all.find(|(it, _)| *it == generation).map(|(_, version)| version.clone())
+    }
+
+    pub(crate) fn take(&self, generation: Generation) -> Option<Arc<Incarnation>> {
+        self.lock().incarnations.remove(&generation)
+    }
+
+    pub(crate) fn incarnation(&self, generation: Generation) -> Option<Arc<Incarnation>> {
+        self.lock().incarnations.get(&generation).cloned()
+    }
+
+    /// Every generation that is not gone, oldest first.
+    pub(crate) fn incarnations(&self) -> Vec<Arc<Incarnation>> {
+        self.lock().incarnations.values().cloned().collect()
+    }
+
+    // --- subscriptions ---
+
+    /// The cutover: the name's messages go to this generation. Queues that it does not wish are
+    /// left to who served them, and get no more messages.
+    ///
+    /// # Errors
+    /// A subscription is refused; everything is as it was.
+    pub(crate) fn attach(
+        &self,
+        broker: &Broker,
+        incarnation: &Incarnation,
+        flowing: Flowing,
+    ) -> Result<(), SubscribeError> {
+        let mut state = self.lock();
+        let wishes = incarnation.wishes();
+        let (mut queues, mut new) = (Vec::new(), Vec::new());
+        for wish in wishes {
+            let shared =
+                state.queues.iter().find(|it| !it.leaving && it.wish.shares_queue_with(&wish));
+            let subscription = match shared {
+                Some(queue) => Arc::clone(&queue.subscription),
+                None => match broker.subscribe(wish.spec(&self.name)) {
+                    Ok(subscription) => {
+                        new.push(Arc::clone(&subscription));
+                        subscription
+                    }
+                    Err(error) => {
+                        for subscription in &new {
+                            broker.remove(subscription);
+                        }
+                        return Err(error);
+                    }
+                },
+            };
+            queues.push(Queue { wish, subscription, leaving: false });
+        }
+        for queue in &queues {
+            incarnation.serve(&queue.wish, &queue.subscription);
+            queue.subscription.set_split(split(incarnation.generation(), flowing));
+        }
+        let is_kept = |it: &Queue| {
+            queues.iter().any(|queue| Arc::ptr_eq(&queue.subscription, &it.subscription))
+        };
+        let left: Vec<Queue> = state.queues.iter().filter(|it| !is_kept(it)).cloned().collect();
+        for queue in left {
+            broker.unroute(&queue.subscription);
+            queues.push(Queue { leaving: true, ..queue });
+        }
+        state.queues = queues;
+        state.serving = Some((incarnation.generation(), flowing));
+        Ok(())
+    }
+
+    /// Opens or stops the flow to the serving generation.
+    pub(crate) fn set_flow(&self, generation: Generation, flowing: Flowing) {
+        let mut state = self.lock();
+        if state.serving.is_none_or(|(serving, _)| serving != generation) {
+            return;
+        }
+        state.serving = Some((generation, flowing));
+        for queue in state.queues.iter().filter(|queue| !queue.leaving) {
+            queue.subscription.set_split(split(generation, flowing));
+        }
+    }
+
+    /// Takes the subscriptions away from a generation, if it has them: what is queued stays.
+    pub(crate) fn detach(&self, generation: Generation) {
+        let mut state = self.lock();
+        if state.serving.take_if(|(serving, _)| *serving == generation).is_some() {
+            for queue in &state.queues {
+                queue.subscription.set_split(Split::none());
+            }
+        }
+    }
+
+    /// What is still to be finished by the generation that served before the last cutover.
+    pub(crate) fn unfinished(&self) -> u64 {
+        let state = self.lock();
+        let leaving = state.queues.iter().filter(|queue| queue.leaving);
+        leaving.map(|queue| queue.subscription.ledger().unsettled()).sum()
+    }
+
+    /// Removes the queues that nobody wishes any more. Returns how many deliveries were dropped.
+    pub(crate) fn remove_leaving(&self, broker: &Broker) -> u64 {
+        let mut state = self.lock();
+        let (leaving, kept): (Vec<Queue>, Vec<Queue>) =
+            std::mem::take(&mut state.queues).into_iter().partition(|queue| queue.leaving);
+        state.queues = kept;
+        leaving.into_iter().map(|queue| state.bury(broker, queue)).sum()
+    }
+
+    /// Removes every queue of the name. Returns how many deliveries were dropped.
+    pub(crate) fn release(&self, broker: &Broker) -> u64 {
+        let mut state = self.lock();
+        let queues = std::mem::take(&mut state.queues);
+        queues.into_iter().map(|queue| state.bury(broker, queue)).sum()
+    }
+
+    /// A generation asks for one more subscription while it runs. Before the cutover it is only
+    /// wished.
+    pub(crate) fn subscribe(
+        &self,
+        broker: &Broker,
+        incarnation: &Incarnation,
+        wish: Wish,
+    ) -> Result<(), SubscribeError> {
+        let mut state = self.lock();
+        // The cutover may have seen the wish a moment ago.
+        let is_there = state.queues.iter().any(|it| !it.leaving && it.wish.number == wish.number);
+        if let Some((serving, flowing)) = state.serving
+            && serving == incarnation.generation()
+            && !is_there
+        {
+            let subscription = broker.subscribe(wish.spec(&self.name))?;
+            incarnation.serve(&wish, &subscription);
+            subscription.set_split(split(serving, flowing));
+            state.queues.push(Queue { wish, subscription, leaving: false });
+        }
+        Ok(())
+    }
+
+    /// A generation takes a subscription back that it asked for.
+    pub(crate) fn unsubscribe(&self, broker: &Broker, incarnation: &Incarnation, number: u32) {
+        let mut state = self.lock();
+        if state.serving.is_none_or(|(serving, _)| serving != incarnation.generation()) {
+            return;
+        }
+        let is_it = |queue: &Queue| !queue.leaving && queue.wish.number == number;
+        if let Some(at) = state.queues.iter().position(is_it) {
+            let queue = state.queues.remove(at);
+            incarnation.stop_serving(&queue.subscription);
+            state.bury(broker, queue);
+        }
+    }
+
+    /// The subscriptions of the name, and those it had.
+    pub(crate) fn queues(&self) -> (Vec<Queue>, Vec<Queue>) {
+        let state = self.lock();
+        (state.queues.clone(), state.past.iter().cloned().collect())
+    }
+
+    // --- history ---
+
+    /// Remembers a change. What a generation did and what that meant to the plugin as a whole is one
+    /// entry.
+    pub(crate) fn remember(&self, change: StateChange) {
+        let mut state = self.lock();
+        if let Some(latest) = state.history.back_mut()
+            && (change.generation.is_none() && latest.generation.is_some())
+            && (&latest.to, &latest.cause.at) == (&change.to, &change.cause.at)
+        {
+            latest.from = change.from;
+            return;
+        }
+        while state.history.len() >= self.history_max {
+            state.history.pop_front();
+        }
+        state.history.push_back(change);
+    }
+
+    /// The latest changes, newest first.
+    pub(crate) fn history(&self) -> Vec<StateChange> {
+        self.lock().history.iter().rev().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Removes a subscription and keeps it for the ledger. Returns how many deliveries it dropped.
+    fn bury(&mut self, broker: &Broker, queue: Queue) -> u64 {
+        let dropped = broker.remove(&queue.subscription);
+        while self.past.len() >= PAST_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back(queue);
+        dropped
+    }
+}
+
+fn split(generation: Generation, flowing: Flowing) -> Split {
+    match flowing {
+        Flowing::Yes => Split::all(generation.0),
+        Flowing::Held => Split::none(),
+    }
+}

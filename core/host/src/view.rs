@@ -1,0 +1,24 @@
+//! What the host shows of itself: plain values, serialised by the gateway and read by the command
+//! line.
+//!
+//! Instants are texts in RFC 3339, UTC. Names of states are those of
+//! `patchbay_lifecycle::State`. Fields are only ever added.
+//!
+//! **Absent on purpose.** No behaviour, and nothing that borrows from a running part of the host:
+//! a view is a copy of one moment.
+
+mod bus;
+mod plugin;
+mod telemetry;
+
+pub use self::{
+    bus::{
+        DeadLetterView, DroppedView, FailureRecord, HostStatus, LedgerView, Published, SeenMessage,
+        ShutdownReport, TopicView, UnfinishedPlugin,
+    },
+    plugin::{
+        Cause, FailureView, GenerationView, HealthView, PluginDetail, PluginView, QueueView,
+        RescanReport, StateChange, SubscriptionView, WorkersView,
+    },
+    telemetry::{EventView, LogLine, MetricView, SpanView},
+};

@@ -1,0 +1,12 @@
+//! A whole host with real libraries in C, one home folder and one host per test.
+
+mod activation;
+mod actors;
+mod failures;
+mod links;
+mod operating;
+mod ordering;
+mod replacement;
+mod rig;
+mod services;
+mod shutdown;

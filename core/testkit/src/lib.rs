@@ -1,0 +1,19 @@
+//! What tests of several crates share.
+//!
+//! [`eventually`](fn@eventually) waits for a value; [`repository`] names the folders of the
+//! checkout; [`Home`] is a home folder for one test; [`fixture`] builds libraries in C.
+//! The rules of the repository itself (who may depend on whom, how long a file may be, which
+//! licences a dependency may have) are tests of this crate, in `tests/it`.
+//!
+//! **Absent on purpose.** Nothing of the product: a crate under test must be able to use this one
+//! without a cycle, and a check of the product must not be made of its own parts.
+
+#![forbid(unsafe_code)]
+
+mod eventually;
+pub mod fixture;
+mod home;
+pub mod repository;
+
+pub use eventually::eventually;
+pub use home::Home;

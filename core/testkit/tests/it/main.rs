@@ -1,0 +1,6 @@
+//! The rules of the repository, executable.
+
+mod arrows;
+mod files;
+mod licences;
+mod metadata;

@@ -1,0 +1,8 @@
+//! What does not compile, and says why.
+
+#[test]
+fn mistakes_of_an_author_are_errors_of_the_compiler() {
+    let cases = trybuild::TestCases::new();
+    cases.compile_fail("tests/compile_fail/*.rs");
+    cases.pass("tests/compile_pass/*.rs");
+}
