@@ -8,7 +8,9 @@ const HOLDS: u32 = 1 << 31;
 const TROUBLED: u32 = 1 << 30;
 /// Its next attempt comes out of the retry budget.
 const BUDGETED: u32 = 1 << 29;
-const FLAGS: u32 = HOLDS | TROUBLED | BUDGETED;
+/// A version on trial has failed it: it goes to the other one.
+const TRIED: u32 = 1 << 28;
+const FLAGS: u32 = HOLDS | TROUBLED | BUDGETED | TRIED;
 /// Largest message that a delivery can count.
 pub(crate) const SIZE_MAX: usize = !FLAGS as usize;
 
@@ -101,6 +103,14 @@ impl Delivery {
 
     pub(crate) fn set_troubled(&mut self) {
         self.size |= TROUBLED;
+    }
+
+    pub(crate) fn tried(&self) -> bool {
+        self.size & TRIED != 0
+    }
+
+    pub(crate) fn set_tried(&mut self) {
+        self.size |= TRIED;
     }
 
     pub(crate) fn budgeted(&self) -> bool {

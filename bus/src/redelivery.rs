@@ -163,6 +163,18 @@ pub(crate) fn next(
     }
 }
 
+/// What an outcome means when the version that is responsible for it is on trial, and whether the
+/// other version has the next attempt: a failure is charged to the trial, and not to the message.
+pub(crate) fn on_trial(outcome: Outcome) -> (Outcome, bool) {
+    match outcome {
+        Outcome::Fault(_) | Outcome::Failed(_) | Outcome::HopLimit => (Outcome::Revoked, true),
+        Outcome::Retry(_) | Outcome::Refused | Outcome::Revoked => (outcome, true),
+        Outcome::Done | Outcome::Forwarded | Outcome::Expired | Outcome::Skipped => {
+            (outcome, false)
+        }
+    }
+}
+
 /// A full target is asked again no faster than this.
 const REFUSED_MIN_NS: u64 = 1_000_000;
 /// See its use; longer than the breaker's distance between probes.

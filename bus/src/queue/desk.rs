@@ -109,6 +109,15 @@ pub(super) struct Ended<'a> {
     pub(super) holds: bool,
 }
 
+/// When and by whom an attempt is repeated.
+#[derive(Clone, Copy)]
+struct Due {
+    due_ns: u64,
+    budgeted: bool,
+    /// A version on trial had it; the other one has it next.
+    tried: bool,
+}
+
 /// What to do once the desk is free.
 #[derive(Debug, Default)]
 pub(crate) struct After {
@@ -161,6 +170,12 @@ impl Desk {
     ) {
         let delivery = ended.delivery;
         self.counts.in_flight -= 1;
+        let revoked = matches!(outcome, Outcome::Revoked);
+        let (outcome, tried) = if self.split.is_on_trial(ended.generation) {
+            redelivery::on_trial(outcome)
+        } else {
+            (outcome, false)
+        };
         let charge = self.breaker.as_ref().is_none_or(Breaker::is_closed);
         if let Some(breaker) = &mut self.breaker {
             match outcome {
@@ -169,16 +184,16 @@ impl Desk {
                 _ => breaker.record(now_ns, 1, 0),
             }
         }
-        let revoked = matches!(outcome, Outcome::Revoked);
         if let Outcome::Fault(fault) = &outcome {
             let class = Some(fault.class);
             let reason = redelivery::printable(&fault.text);
             self.remember(&ended, class, reason, now_ns);
         }
         let standing = Standing {
-            attempts: delivery.attempt(),
+            // What a version on trial does brings no message to its end.
+            attempts: if tried { 0 } else { delivery.attempt() },
             failures: self.histories.get(&delivery.id()).map_or(0, |history| history.failures),
-            accepted_ns: delivery.accepted_ns(),
+            accepted_ns: if tried { now_ns } else { delivery.accepted_ns() },
             charge,
         };
         let random = self.random();
@@ -195,7 +210,7 @@ impl Desk {
                 }
                 self.counts.repeated += u64::from(revoked);
                 self.counts.retried += u64::from(!revoked);
-                self.schedule(&ended, due_ns, budgeted, now_ns);
+                self.schedule(&ended, Due { due_ns, budgeted, tried }, now_ns);
                 return;
             }
             Next::Dead { cause, reason, charged } => {
@@ -249,13 +264,17 @@ impl Desk {
         }
     }
 
-    fn schedule(&mut self, ended: &Ended<'_>, due_ns: u64, budgeted: bool, now_ns: u64) {
+    fn schedule(&mut self, ended: &Ended<'_>, due: Due, now_ns: u64) {
+        let Due { due_ns, budgeted, tried } = due;
         let mut again = ended.delivery.again();
         self.hold(&mut again, ended.holds);
         if self.histories.contains_key(&again.id()) {
             again.set_troubled();
         }
         again.set_budgeted(budgeted);
+        if tried {
+            again.set_tried();
+        }
         if due_ns <= now_ns && !budgeted {
             self.store.repeat(again, &self.split);
         } else {

@@ -10,6 +10,8 @@ pub struct Split {
     /// Hashes below it go to the first part. Of 2^32 and not of `u32`, so that all is really all.
     cut: u64,
     parts: Vec<u64>,
+    /// The generation that is on trial; 0 = none.
+    trial: u64,
 }
 
 /// At most two generations take at the same time.
@@ -22,13 +24,13 @@ impl Split {
     /// Nobody takes anything: paused.
     #[must_use]
     pub const fn none() -> Split {
-        Split { salt: 0, cut: ALL, parts: Vec::new() }
+        Split { salt: 0, cut: ALL, parts: Vec::new(), trial: 0 }
     }
 
     /// One generation takes everything.
     #[must_use]
     pub fn all(generation: u64) -> Split {
-        Split { salt: 0, cut: ALL, parts: vec![generation] }
+        Split { salt: 0, cut: ALL, parts: vec![generation], trial: 0 }
     }
 
     /// Two generations: `second` takes `share` of the keys (of the deliveries where there is no
@@ -37,7 +39,16 @@ impl Split {
     pub fn two(salt: u64, first: u64, second: u64, share: f64) -> Split {
         let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
         let cut = ((1.0 - share) * ALL as f64).round() as u64;
-        Split { salt, cut, parts: vec![first, second] }
+        Split { salt, cut, parts: vec![first, second], trial: 0 }
+    }
+
+    /// The same, with one generation on trial: an attempt of it that does not end well is charged to
+    /// nobody and repeated by the first part, so that no message dies of a version that is being
+    /// tried. It may be a generation that has no part any more: what it still runs counts as well.
+    #[must_use]
+    pub fn trying(mut self, generation: u64) -> Split {
+        self.trial = generation;
+        self
     }
 
     /// The generations, the one with the smaller hashes first.
@@ -51,10 +62,16 @@ impl Split {
         self.parts.iter().position(|part| *part == generation)
     }
 
+    /// Whether attempts of that generation are on trial.
+    #[inline]
+    pub(crate) fn is_on_trial(&self, generation: u64) -> bool {
+        self.trial != 0 && self.trial == generation
+    }
+
     /// The part that a delivery belongs to.
     #[inline]
     pub(crate) fn route(&self, delivery: &Delivery) -> usize {
-        if self.parts.len() < PARTS {
+        if self.parts.len() < PARTS || delivery.tried() {
             return 0;
         }
         let by = match delivery.key_hash() {

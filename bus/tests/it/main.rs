@@ -14,4 +14,5 @@ mod stress;
 mod support;
 mod tap;
 mod timing;
+mod trial;
 mod waking;
