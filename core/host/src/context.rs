@@ -130,28 +130,26 @@ impl Context {
 
     // --- what is told ---
 
-    /// Tells the world of a change of state: history, log, event.
-    pub(crate) fn changed(&self, change: &Change) {
-        let view = StateChange {
-            plugin: change.plugin.to_string(),
-            generation: change.generation.map(|generation| generation.0),
-            // What is new was only a file before.
-            from: change.from.unwrap_or(State::Discovered).to_string(),
-            to: change.to.to_string(),
-            cause: Cause {
-                who: change.cause.who.clone(),
-                why: change.cause.why.clone(),
-                at: moment::text(change.at_unix_ns),
-            },
-        };
-        let station = self.station(&change.plugin);
-        if change.generation.is_none() {
-            let level = if change.to == State::Failed { "error" } else { "info" };
-            let text = format!("{}: {}", change.to, change.cause.why);
-            self.log(&station, LineFrom { level, generation: None, target: "host" }, &text);
+    /// Remembers what changed: in the history and the log of each plugin. Called before the changes
+    /// can be seen anywhere else, so whoever hears of one finds it there.
+    pub(crate) fn remember(&self, changes: &[Change]) {
+        for change in changes {
+            let station = self.station(&change.plugin);
+            if change.generation.is_none() {
+                let level = if change.to == State::Failed { "error" } else { "info" };
+                let text = format!("{}: {}", change.to, change.cause.why);
+                self.log(&station, LineFrom { level, generation: None, target: "host" }, &text);
+            }
+            if !told_by_a_generation(change, changes) {
+                let from = from_of_the_plugin(change, changes).or(change.from);
+                station.remember(seen(change, from));
+            }
         }
-        self.events.state_changed(&view);
-        station.remember(view);
+    }
+
+    /// Tells the world of a change of state that was [remembered](Context::remember).
+    pub(crate) fn announce(&self, change: &Change) {
+        self.events.state_changed(&seen(change, change.from));
     }
 
     /// Writes a line into a plugin's log: to `tracing`, to the lines that are kept, and to
@@ -258,4 +256,36 @@ pub(crate) struct LineFrom<'a> {
     pub(crate) level: &'static str,
     pub(crate) generation: Option<u64>,
     pub(crate) target: &'a str,
+}
+
+/// Whether a change of a plugin as a whole is what one of its generations just went through: the
+/// history has one entry for both, and that one names the generation.
+fn told_by_a_generation(change: &Change, all: &[Change]) -> bool {
+    change.generation.is_none() && all.iter().any(|it| is_one_entry(it, change))
+}
+
+/// Where the plugin as a whole comes from, when it came along with this generation.
+fn from_of_the_plugin(change: &Change, all: &[Change]) -> Option<State> {
+    all.iter().find(|it| is_one_entry(change, it))?.from
+}
+
+fn is_one_entry(of_generation: &Change, of_plugin: &Change) -> bool {
+    of_generation.generation.is_some()
+        && of_plugin.generation.is_none()
+        && (&of_generation.plugin, of_generation.to) == (&of_plugin.plugin, of_plugin.to)
+}
+
+fn seen(change: &Change, from: Option<State>) -> StateChange {
+    StateChange {
+        plugin: change.plugin.to_string(),
+        generation: change.generation.map(|generation| generation.0),
+        // What is new was only a file before.
+        from: from.unwrap_or(State::Discovered).to_string(),
+        to: change.to.to_string(),
+        cause: Cause {
+            who: change.cause.who.clone(),
+            why: change.cause.why.clone(),
+            at: moment::text(change.at_unix_ns),
+        },
+    }
 }

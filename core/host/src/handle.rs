@@ -102,7 +102,8 @@ impl HostHandle {
             _ => None,
         };
         let own = own.and_then(|text| serde_json::from_str(&text).ok());
-        Ok(show::detail(self.context(), &track, own))
+        // As it is now, not as it was before the plugin answered.
+        Ok(show::detail(self.context(), &*self.track(name)?, own))
     }
 
     /// Waits until `accept` is true of the plugin, and returns it as it was then. `accept` is also

@@ -289,17 +289,9 @@ impl Station {
 
     // --- history ---
 
-    /// Remembers a change. What a generation did and what that meant to the plugin as a whole is one
-    /// entry.
+    /// Remembers a change of state.
     pub(crate) fn remember(&self, change: StateChange) {
         let mut state = self.lock();
-        if let Some(latest) = state.history.back_mut()
-            && (change.generation.is_none() && latest.generation.is_some())
-            && (&latest.to, &latest.cause.at) == (&change.to, &change.cause.at)
-        {
-            latest.from = change.from;
-            return;
-        }
         while state.history.len() >= self.history_max {
             state.history.pop_front();
         }

@@ -6,8 +6,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use patchbay_lifecycle::{
-    Check, Command, CommandError, Effect, Fleet, Generation, Now, PluginName, Reading, Refusal,
-    RestartLimits, Step,
+    Change, Check, Command, CommandError, Effect, Fleet, Generation, Now, PluginName, Reading,
+    Refusal, RestartLimits, Step,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::task::JoinHandle;
@@ -112,8 +112,7 @@ impl Actor for RegistryActor {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.context.now();
         let (effects, answer) = state.apply(message, now);
-        state.pass_on(effects, now, &myself).await;
-        state.show();
+        state.carry_out(effects, now, &myself).await;
         // Whoever asked finds what was done in the snapshot.
         answer.give();
         Ok(())
@@ -137,8 +136,7 @@ impl Actor for RegistryActor {
             // Its plan went with it; the next one goes on from where things are.
             let now = state.context.now();
             let effects = state.fleet.plan_ended(&name, now);
-            state.pass_on(effects, now, &myself).await;
-            state.show();
+            state.carry_out(effects, now, &myself).await;
         }
         Ok(())
     }
@@ -183,6 +181,20 @@ impl Registry {
         (effects, Answer::None)
     }
 
+    /// In this order: whoever hears of a change finds it in the history and in the snapshot.
+    async fn carry_out(&mut self, effects: Vec<Effect>, now: Now, myself: &ActorRef<RegistryMsg>) {
+        let changes: Vec<Change> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Changed(change) => Some(change.clone()),
+                _ => None,
+            })
+            .collect();
+        self.context.remember(&changes);
+        self.show();
+        self.pass_on(effects, now, myself).await;
+    }
+
     async fn pass_on(&mut self, effects: Vec<Effect>, now: Now, myself: &ActorRef<RegistryMsg>) {
         for effect in effects {
             match effect {
@@ -199,7 +211,7 @@ impl Registry {
                 }
                 Effect::ForgetHealth { name } => tell(&self.health, HealthMsg::Forget { name }),
                 Effect::WakeAt { mono_ns } => self.set_alarm(mono_ns, now, myself),
-                Effect::Changed(change) => self.context.changed(&change),
+                Effect::Changed(change) => self.context.announce(&change),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A link appears, a link goes.
 
+use patchbay_host::view::StateChange;
 use patchbay_testkit::eventually;
 
 use crate::rig::{LONG, Plan, Plugin, assert_balanced};
@@ -107,7 +108,15 @@ async fn every_change_of_state_is_an_event_with_who_why_and_when() {
             assert_eq!(event.data["who"], "watcher");
             assert!(event.data["why"].as_str().is_some_and(|why| why.contains("1.0.0")));
             assert!(event.data["at"].is_string());
-            seen.push(event.data["to"].as_str().expect("a state").to_owned());
+            let to = event.data["to"].as_str().expect("a state").to_owned();
+            // Whoever hears of a change finds it everywhere else.
+            let detail = rig.host.plugin_detail("echo").await.expect("it is known");
+            let same =
+                |it: &&StateChange| it.to == to && Some(&*it.cause.at) == event.data["at"].as_str();
+            let entries: Vec<_> = detail.history.iter().filter(same).collect();
+            assert_eq!(entries.len(), 1, "{to} is in the history once: {:#?}", detail.history);
+            assert!(entries[0].generation.is_some(), "{:#?}", entries[0]);
+            seen.push(to);
         }
     }
     assert_eq!(seen, ["loaded", "initialized", "starting", "running"]);
@@ -120,6 +129,42 @@ async fn every_change_of_state_is_an_event_with_who_why_and_when() {
         ("discovered", "loaded"),
     ];
     assert_eq!(history, expected, "newest first, each once");
+    assert!(detail.plugin.generation.is_some());
     assert!(detail.history.iter().all(|it| it.generation == detail.plugin.generation));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_plugin_and_of_its_generation_is_one_entry_of_the_history() {
+    let plan = Plan::new();
+    plan.enable(&Plugin::new("echo", "1.0.0"));
+    let rig = plan.start().await;
+    rig.host.pause("echo", "test").await.expect("it pauses");
+    // A paused plugin is replaced: the new generation and the plugin change at the same moment.
+    let view = rig.host.restart("echo", "test").await.expect("it restarts");
+    assert_eq!(view.state, "paused");
+    rig.host.resume("echo", "test").await.expect("it resumes");
+    rig.home.unlink("echo");
+    rig.state("echo", "stopped").await;
+    let detail = rig.host.plugin_detail("echo").await.expect("it is known");
+    let first = detail.history.iter().filter_map(|it| it.generation).min().expect("generations");
+    let of = |generation: u64| -> Vec<String> {
+        let own = detail.history.iter().rev().filter(|it| it.generation == Some(generation));
+        own.map(|it| it.to.clone()).collect()
+    };
+    assert_eq!(
+        of(first),
+        [
+            "loaded",
+            "initialized",
+            "starting",
+            "running",
+            "paused",
+            "draining",
+            "stopped",
+            "retired"
+        ]
+    );
+    assert!(detail.history.iter().all(|it| it.generation.is_some()), "{:#?}", detail.history);
     rig.end().await;
 }

@@ -37,12 +37,11 @@ pub(super) fn text(detail: &PluginDetail) -> String {
     let history: Vec<String> = detail
         .history
         .iter()
-        // Those of its generations say the same once more.
-        .filter(|change| change.generation.is_none())
         .take(LATEST)
         .map(|change| {
-            let (who, why) = (&change.cause.who, harmless(&change.cause.why));
-            format!("{} {} -> {} ({who}: {why})", change.cause.at, change.from, change.to)
+            let (at, who, why) = (&change.cause.at, &change.cause.who, harmless(&change.cause.why));
+            let of = change.generation.map_or(String::new(), |it| format!("generation {it} "));
+            format!("{at} {of}{} -> {} ({who}: {why})", change.from, change.to)
         })
         .collect();
     if !history.is_empty() {
