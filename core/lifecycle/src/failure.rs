@@ -33,6 +33,8 @@ pub enum FailureKind {
     Died,
     /// It was restarted too often.
     RestartsExhausted,
+    /// A transition to it was ended without it.
+    Transition,
 }
 
 /// Whether trying again may help.
@@ -101,6 +103,7 @@ impl FailureKind {
             FailureKind::Stuck => "stuck",
             FailureKind::Died => "died",
             FailureKind::RestartsExhausted => "restarts_exhausted",
+            FailureKind::Transition => "transition",
         }
     }
 }

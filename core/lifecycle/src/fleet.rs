@@ -226,7 +226,7 @@ impl Fleet {
     /// The plan of a plugin has ended, at its last step or at one that failed.
     pub fn plan_ended(&mut self, name: &PluginName, now: Now) -> Vec<Effect> {
         if let Some(track) = self.tracks.get_mut(name) {
-            track.busy = false;
+            track.end();
         }
         self.settle(now)
     }
@@ -364,6 +364,7 @@ impl Fleet {
                 Some(plan) => {
                     self.latest = latest(&plan).unwrap_or(self.latest);
                     track.begin();
+                    track.shifting = plan.replaces() && !track.serves_the_same();
                     effects.push(Effect::Perform { name, plan });
                 }
             }

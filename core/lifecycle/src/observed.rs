@@ -131,9 +131,13 @@ impl Observed {
     }
 
     fn cut_over(&mut self, generation: Generation, flow: Flow) {
-        let Some(candidate) = self.candidate.take_if(|it| it.generation == generation) else {
-            return;
+        let candidate = self.candidate.take_if(|it| it.generation == generation);
+        // One that was kept for the case comes back.
+        let kept = || {
+            let at = self.leaving.iter().position(|it| it.generation == generation)?;
+            (self.leaving[at].state == State::Draining).then(|| self.leaving.remove(at))
         };
+        let Some(candidate) = candidate.or_else(kept) else { return };
         if let Some(old) = self.serving.take() {
             self.leaving.push(Instance { state: State::Draining, ..old });
         }

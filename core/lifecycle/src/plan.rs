@@ -154,6 +154,12 @@ impl fmt::Display for Step {
 // === impl Plan ===
 
 impl Plan {
+    /// Whether it puts one generation in the place of another.
+    #[must_use]
+    pub fn replaces(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Attach { replaces: Some(_), .. }))
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {

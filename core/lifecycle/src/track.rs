@@ -86,6 +86,11 @@ pub struct Track {
     pub serving_facts: Option<Facts>,
     /// Facts of what the running plan, or the latest one, was made for.
     planned_facts: Option<Facts>,
+    /// Who served before the latest cutover, and its facts.
+    before: Option<(Generation, Facts)>,
+    /// Whether the plan that runs replaces what serves by something else: what fails meanwhile is
+    /// its matter.
+    pub shifting: bool,
     incarnation: u64,
 }
 
@@ -125,6 +130,8 @@ impl Track {
             busy: false,
             serving_facts: None,
             planned_facts: None,
+            before: None,
+            shifting: false,
             incarnation: 0,
         }
     }
@@ -144,6 +151,15 @@ impl Track {
     pub fn serves_what_is_wanted(&self) -> bool {
         let serving = self.observed.serving.map(|serving| serving.identity);
         serving.is_some() && serving == self.identity()
+    }
+
+    /// Whether what serves is the wanted library with the wanted configuration, if not the wanted
+    /// instance of it.
+    #[must_use]
+    pub fn serves_the_same(&self) -> bool {
+        let made_from = |it: Identity| (it.library, it.config);
+        let serving = self.observed.serving.map(|serving| made_from(serving.identity));
+        serving.is_some() && serving == self.identity().map(made_from)
     }
 
     /// Takes a new statement of the folder of links. Returns whether it says anything new.
@@ -237,6 +253,12 @@ impl Track {
         self.planned_facts = self.intent.facts().cloned();
     }
 
+    /// The plan has ended.
+    pub fn end(&mut self) {
+        self.busy = false;
+        self.shifting = false;
+    }
+
     /// Takes the end of a step into account.
     pub fn step_ended(
         &mut self,
@@ -249,6 +271,14 @@ impl Track {
         // Before the places change: a report about a candidate that is gone is stale.
         let identity = match step {
             Step::Open { identity, .. } => Some(identity),
+            // It served, and what served before it came back.
+            Step::Attach { generation, .. } => self
+                .observed
+                .candidate
+                .iter()
+                .chain(&self.observed.leaving)
+                .find(|it| it.generation == generation)
+                .map(|it| it.identity),
             _ => self
                 .observed
                 .candidate
@@ -261,7 +291,12 @@ impl Track {
         let serves = self.observed.serving.map(|serving| serving.generation);
         if served != serves {
             self.health = HealthRecord::default();
-            self.serving_facts = serves.and(self.planned_facts.clone());
+            let returns = self.before.take_if(|(before, _)| Some(*before) == serves);
+            let facts = match returns {
+                Some((_, facts)) => Some(facts),
+                None => serves.and(self.planned_facts.clone()),
+            };
+            self.before = served.zip(std::mem::replace(&mut self.serving_facts, facts));
             if serves.is_some() {
                 self.failure = None;
             }
@@ -296,7 +331,7 @@ impl Track {
         let Some(serving) = serving.filter(|serving| serving.generation == generation) else {
             return false;
         };
-        if !self.serves_what_is_wanted() || self.failure.is_some() {
+        if self.shifting || !self.serves_what_is_wanted() || self.failure.is_some() {
             // A successor is on its way, or the failure is being dealt with.
             return false;
         }
