@@ -1,7 +1,8 @@
 //! What tests of several crates share.
 //!
 //! [`eventually`](fn@eventually) waits for a value; [`repository`] names the folders of the
-//! checkout; [`Home`] is a home folder for one test; [`fixture`] builds libraries in C.
+//! checkout; [`Home`] is a home folder for one test; [`fixture`] builds libraries in C;
+//! [`checker`] judges what publishers and plugins wrote down, without anything of the product.
 //! The rules of the repository itself (who may depend on whom, how long a file may be, which
 //! licences a dependency may have) are tests of this crate, in `tests/it`.
 //!
@@ -10,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod checker;
 mod eventually;
 pub mod fixture;
 mod home;

@@ -1,0 +1,144 @@
+//! Order of a key: hand-offs start in the order of acceptance and never overlap.
+//!
+//! The order of acceptance is known for messages of one publisher that were published once and
+//! accepted at once: it is their `n`.
+
+use std::collections::HashMap;
+
+use super::{
+    casebook::{Casebook, Delivery, HandOff},
+    expectation::{Listener, Ordering},
+    finding::{Kind, Verdict},
+    record::Event,
+};
+
+/// Messages of one publisher and key at one listener.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Stream {
+    listener: u32,
+    publisher: u32,
+    /// `None` when the order is total.
+    key: Option<u32>,
+}
+
+pub(super) fn judge(book: &Casebook, verdict: &mut Verdict) {
+    let mut streams: HashMap<Stream, Vec<Delivery>> = HashMap::new();
+    for ((number, message), deliveries) in book.by_message() {
+        let Some(listener) = book.listener(number) else { continue };
+        let Some(case) = book.messages.get(&message) else { continue };
+        let known = case.tries == 1 && case.accepted == 1 && book.wants(listener, case.topic);
+        let key = match listener.order {
+            Ordering::None => continue,
+            Ordering::PerKey if case.key == 0 => continue,
+            Ordering::PerKey => Some(case.key),
+            Ordering::Total => None,
+        };
+        if known && let Some(first) = first_of(book, &deliveries) {
+            let stream = Stream { listener: number, publisher: message.publisher, key };
+            streams.entry(stream).or_default().push(first);
+        }
+    }
+    for (stream, mut deliveries) in streams {
+        let Some(listener) = book.listener(stream.listener) else { continue };
+        deliveries.sort_by_key(|delivery| delivery.message.n);
+        passed(book, listener, &deliveries, verdict);
+        overlapped(book, listener, &deliveries, verdict);
+    }
+}
+
+/// The delivery that was begun first: later ones were sent back from the dead letters.
+fn first_of(book: &Casebook, deliveries: &[Delivery]) -> Option<Delivery> {
+    deliveries.iter().min_by_key(|delivery| book.deliveries[*delivery][0].began).copied()
+}
+
+/// No message is handed off after a later one of its key, unless it was settled before that: then
+/// the settlement was lost, and both come again.
+fn passed(book: &Casebook, listener: &Listener, deliveries: &[Delivery], verdict: &mut Verdict) {
+    // From the last message to the first: the earliest call of any later one, in all lives and in
+    // each.
+    let mut later: Option<(u64, Delivery)> = None;
+    let mut later_in: HashMap<usize, (u64, Delivery)> = HashMap::new();
+    for delivery in deliveries.iter().rev() {
+        let calls = &book.deliveries[delivery];
+        let late = calls.iter().find_map(|call| {
+            let (t, by) = *later_in.get(&life(book, call))?;
+            (t < call.began).then_some((call, t, by))
+        });
+        let late = late.or_else(|| {
+            let (t, by) = later.filter(|(t, _)| !settled_before(calls, *t))?;
+            let call = calls.iter().find(|call| call.began > t)?;
+            Some((call, t, by))
+        });
+        if let Some((call, t, by)) = late {
+            let (what, by) = (book.describe(*delivery), book.tag(by.message));
+            verdict.find(
+                Kind::OrderBroken,
+                format!("{what}: attempt {} began at {}, after {by} of the same key began at {t} ({:?})", call.attempt, call.began, listener.order),
+            );
+        }
+        for call in calls {
+            let earliest = later.get_or_insert((call.began, *delivery));
+            if call.began < earliest.0 {
+                *earliest = (call.began, *delivery);
+            }
+            let earliest = later_in.entry(life(book, call)).or_insert((call.began, *delivery));
+            if call.began < earliest.0 {
+                *earliest = (call.began, *delivery);
+            }
+        }
+    }
+}
+
+/// In which life of the host a call began.
+fn life(book: &Casebook, call: &HandOff) -> usize {
+    book.life_ends.partition_point(|end| *end <= call.began)
+}
+
+fn settled_before(calls: &[HandOff], t: u64) -> bool {
+    let ends = calls.iter().filter_map(|call| call.ended);
+    ends.into_iter().any(|(end, fate)| fate.settles() && end <= t)
+}
+
+/// Calls of one key are one after the other. What was taken away (by a crash, a lease that ran out)
+/// is over when that happened, whatever the old call says later.
+fn overlapped(
+    book: &Casebook,
+    listener: &Listener,
+    deliveries: &[Delivery],
+    verdict: &mut Verdict,
+) {
+    let mut calls: Vec<(&HandOff, Delivery)> = deliveries
+        .iter()
+        .flat_map(|delivery| book.deliveries[delivery].iter().map(|call| (call, *delivery)))
+        .collect();
+    calls.sort_by_key(|(call, _)| call.began);
+    let taken = book.takes(&listener.name);
+    let mut busy: Option<(u64, Delivery)> = None;
+    for (call, delivery) in calls {
+        if let Some((until, by)) = busy
+            && call.began < until
+            && !book.happened(&listener.name, 0, call.began, |event| {
+                matches!(event, Event::Redrive { .. })
+            })
+        {
+            let (what, by) = (book.describe(delivery), book.tag(by.message));
+            verdict.find(
+                Kind::OrderBroken,
+                format!(
+                    "{what}: began at {}, while {by} of the same key ran until {until}",
+                    call.began
+                ),
+            );
+        }
+        let taken = taken
+            .iter()
+            .filter(|(_, until)| *until >= call.began)
+            .map(|(t, _)| (*t).max(call.began))
+            .min();
+        let ended = call.ended.map(|(t, _)| t);
+        let over = [taken, ended].into_iter().flatten().min().unwrap_or(u64::MAX);
+        if busy.is_none_or(|(until, _)| over > until) {
+            busy = Some((over, delivery));
+        }
+    }
+}
