@@ -12,11 +12,13 @@ use arc_swap::ArcSwap;
 use patchbay_wire::TopicPattern;
 
 use crate::{
+    chance::Chance,
     clock::Clock,
     config::BrokerConfig,
     dead_letters::{DeadLetter, DeadLetters},
+    dedup::{Dedup, DedupState},
     ledger::Ledger,
-    publisher::Publisher,
+    publisher::{Published, Publisher},
     queue::service::{Origin, Queue},
     request::Requests,
     routing::{Listener, Table},
@@ -40,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) version: AtomicU64,
     pub(crate) closed: AtomicBool,
     pub(crate) requests: Requests,
+    pub(crate) chance: Chance,
+    pub(crate) dedup: Mutex<Dedup<Published>>,
     /// Guards changes of the table; the value is the last id.
     edit: Mutex<u64>,
     dead_letters: Arc<DeadLetters>,
@@ -95,7 +99,14 @@ impl Broker {
     /// [`start_timer`](Broker::start_timer) or [`tick`](Broker::tick).
     #[must_use]
     pub fn new(config: BrokerConfig, clock: Arc<dyn Clock>) -> Broker {
+        Broker::seeded(config, clock, uuid::Uuid::new_v4().as_u64_pair().1)
+    }
+
+    /// The same with a seed of all its randomness: the same calls have the same effects then.
+    #[must_use]
+    pub fn seeded(config: BrokerConfig, clock: Arc<dyn Clock>, seed: u64) -> Broker {
         let timer = Arc::new(Timer::new(Arc::clone(&clock), config.max_timers));
+        let dedup = Mutex::new(Dedup::new(config.dedup));
         Broker(Arc::new(Inner {
             dead_letters: Arc::new(DeadLetters::new(config.dead_letters.clone())),
             unix_offset: clock.unix_ns().wrapping_sub(clock.now_ns()),
@@ -105,6 +116,8 @@ impl Broker {
             version: AtomicU64::new(1),
             closed: AtomicBool::new(false),
             requests: Requests::default(),
+            chance: Chance::new(seed),
+            dedup,
             edit: Mutex::new(0),
             timer,
         }))
@@ -161,7 +174,7 @@ impl Broker {
             dead_letters: Arc::clone(&self.0.dead_letters),
             unix_offset: self.0.unix_offset,
             now_ns: self.0.clock.now_ns(),
-            random: uuid::Uuid::new_v4().as_u64_pair().1,
+            random: self.0.chance.word(),
             max_waiters: self.0.config.max_waiters,
         });
         let context = Context {
@@ -225,6 +238,16 @@ impl Broker {
     #[must_use]
     pub fn publisher(&self, principal: &str) -> Publisher {
         Publisher::new(Arc::clone(&self.0), principal)
+    }
+
+    /// The window in which repeated publishes are recognised.
+    #[must_use]
+    pub fn dedup(&self) -> DedupState {
+        lock(&self.0.dedup).state()
+    }
+
+    pub(crate) fn words(&self) -> u128 {
+        self.0.chance.words()
     }
 
     /// Accepts nothing new any more. What was accepted is still handed out, and what its handlers

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{dedup::DedupPolicy, durability::DurabilityRule};
+
 /// Limits of the whole bus.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
@@ -19,6 +21,10 @@ pub struct BrokerConfig {
     pub max_timers: usize,
     /// Where deliveries end that cannot be handled.
     pub dead_letters: DeadLetterConfig,
+    /// The level of topics, the first rule that matches; without one it is memory.
+    pub durability: Vec<DurabilityRule>,
+    /// How far back repeated publishes are recognised.
+    pub dedup: DedupPolicy,
 }
 
 /// Limits of the dead letters.
@@ -53,6 +59,8 @@ impl Default for BrokerConfig {
             max_requests: 4096,
             max_timers: 65_536,
             dead_letters: DeadLetterConfig::default(),
+            durability: Vec::new(),
+            dedup: DedupPolicy::default(),
         }
     }
 }

@@ -20,10 +20,13 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod chance;
 mod clock;
 mod config;
 mod dead_letters;
+mod dedup;
 mod delivery;
+mod durability;
 mod ids;
 mod ledger;
 mod publisher;
@@ -43,10 +46,14 @@ pub use broker::{Broker, RedriveError, SubscribeError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{BrokerConfig, DeadLetterConfig, WhenFull};
 pub use dead_letters::{DeadLetter, DeadLetters, Failure, HISTORY_MAX};
+pub use dedup::{DedupBound, DedupPolicy, DedupState};
 pub use delivery::Delivery;
+pub use durability::{DurabilityRule, Level, LevelError};
 pub use ledger::{DropReason, Dropped, Ledger};
 pub use patchbay_slab::{Draft, Message, key_hash};
-pub use publisher::{FORWARDED_BY, Outgoing, PublishError, Published, Publisher, Refused};
+pub use publisher::{
+    FORWARDED_BY, Outgoing, Pending, PublishError, Published, Publisher, Refused, Terms,
+};
 pub use queue::{
     inbox::Room,
     recall::{Begun, Progress, Revoked},

@@ -5,18 +5,28 @@
 
 mod admit;
 mod cache;
+mod error;
+mod pending;
+mod submission;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use patchbay_slab::{Draft, Message, Parts, Slab};
-use patchbay_wire::TopicError;
 
-use self::{admit::Admission, cache::RouteCache};
+use self::{
+    admit::{Admission, Start},
+    cache::RouteCache,
+};
+pub use self::{
+    error::{PublishError, Refused},
+    pending::{Pending, Published},
+    submission::Terms,
+};
 use crate::{
     broker::{Broker, Inner},
     delivery::SIZE_MAX,
+    durability::Level,
     ids::Ids,
-    subscription::Subscription,
 };
 
 /// Header that names who forwarded a message, oldest first, with commas between.
@@ -52,66 +62,14 @@ pub struct Outgoing<'a> {
     pub cause: Option<&'a Message>,
     /// Do not wait for room, whatever a subscription says.
     pub no_wait: bool,
-}
-
-/// An accepted message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// Its id.
-    pub id: u128,
-    /// How many subscriptions took it.
-    pub routed: u32,
-}
-
-/// Why a message was not accepted: then no subscription has it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// A subscription has no room for it.
-    #[error("the queue of `{}` for `{}` is full", subscription.owner(), subscription.spec().pattern)]
-    Full {
-        /// Which one; ask [`Subscription::when_room`] to be told.
-        subscription: Arc<Subscription>,
-    },
-    /// It is larger than the bus or a subscription allows.
-    #[error("the message has {size} bytes, {limit} are allowed")]
-    TooLarge {
-        /// Bytes of topic, key, headers and payload.
-        size: usize,
-        /// Bytes allowed.
-        limit: usize,
-    },
-    /// The topic is not one.
-    #[error("cannot publish")]
-    Topic(#[source] TopicError),
-    /// A header is not text in one line.
-    #[error("header `{}` has an empty name or a control character", name.escape_debug())]
-    Header {
-        /// Its name.
-        name: String,
-    },
-    /// The chain of causes is too long.
-    #[error("{hops} messages led to this one, {limit} are allowed: is there a loop?")]
-    HopLimit {
-        /// Messages that led to it.
-        hops: u32,
-        /// Messages allowed.
-        limit: u32,
-    },
-    /// The broker no longer accepts anything.
-    #[error("the bus is closed")]
-    Closed,
-}
-
-/// A message that was not accepted, given back.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot publish to `{}`", message.topic())]
-pub struct Refused {
-    /// Why not.
-    #[source]
-    pub error: PublishError,
-    /// The message.
-    pub message: Message,
+    /// At least this level, if it is above that of the topic.
+    pub level: Option<Level>,
+    /// A repeat of the same principal under the same topic and key is recognised, and delivered to
+    /// nobody.
+    pub dedup_key: Option<&'a str>,
+    /// Not to be handed out before, nanoseconds since the Unix epoch; 0 = at once. In an ordered
+    /// subscription it takes its place when its time has come.
+    pub not_before_ns: u64,
 }
 
 /// Time as of the last tick of the coarse clock.
@@ -126,12 +84,13 @@ struct Stamp {
 
 impl Publisher {
     pub(crate) fn new(broker: Arc<Inner>, principal: &str) -> Publisher {
+        let ids = Ids::new(broker.chance.words());
         Publisher {
             broker,
             principal: principal.into(),
             slab: Slab::new(),
             cache: RouteCache::new(),
-            ids: Ids::new(),
+            ids,
             stamp: Stamp::default(),
         }
     }
@@ -142,14 +101,17 @@ impl Publisher {
         &self.principal
     }
 
-    /// Publishes one message. All matching subscriptions take it, or none does; those that drop by
-    /// policy when full count as taking it.
+    /// Publishes one message and waits until it has its level. All matching subscriptions take it, or
+    /// none does; those that drop by policy when full count as taking it.
     ///
     /// # Errors
     /// [`PublishError`]; nothing was delivered to anybody.
     #[inline]
     pub fn publish(&mut self, outgoing: Outgoing<'_>) -> Result<Published, PublishError> {
         let hops = self.check(&outgoing)?;
+        if outgoing.has_terms() {
+            return self.submit_checked(&outgoing, hops)?.wait();
+        }
         let parts = self.parts(&outgoing, hops);
         let route = self.cache.find(&self.broker, outgoing.topic).map_err(PublishError::Topic)?;
         let message = self.slab.message(&parts, outgoing.payload);
@@ -159,6 +121,7 @@ impl Publisher {
             now_ns: self.stamp.now_ns,
             wait,
             follows: outgoing.cause.is_some(),
+            start: Start::Now,
         };
         admission.deliver(route, message).map_err(|refused| refused.error)
     }
@@ -170,10 +133,20 @@ impl Publisher {
     /// As for [`publish`](Publisher::publish); the message comes back.
     pub fn publish_message(
         &mut self,
-        mut message: Message,
+        message: Message,
         cause: Option<&Message>,
         no_wait: bool,
     ) -> Result<Published, Refused> {
+        let message = self.follow(message, cause)?;
+        self.admit(message, Start::Now, cause.is_none() && !no_wait, cause.is_some())
+    }
+
+    /// A message as it may be published: within the bounds, and a hop after its cause.
+    fn follow(
+        &mut self,
+        mut message: Message,
+        cause: Option<&Message>,
+    ) -> Result<Message, Refused> {
         let hops = cause.map_or(0, |cause| cause.hops().saturating_add(1)).max(message.hops());
         self.tick();
         let checked = self.check_size(message.size()).and_then(|()| self.check_hops(hops));
@@ -184,7 +157,7 @@ impl Publisher {
             let headers: Vec<_> = message.headers().collect();
             message = self.copy(&message, &headers, message.topic(), message.id(), hops);
         }
-        self.deliver(message, cause.is_none() && !no_wait, cause.is_some())
+        Ok(message)
     }
 
     /// Publishes many messages, taking each queue's lock once for a run of the same topic. Returns
@@ -192,8 +165,17 @@ impl Publisher {
     pub fn publish_batch(&mut self, batch: &[Outgoing<'_>]) -> (usize, Option<PublishError>) {
         let mut accepted = 0;
         while let Some(first) = batch.get(accepted) {
+            if first.has_terms() {
+                match self.publish(*first) {
+                    Ok(_) => accepted += 1,
+                    Err(error) => return (accepted, Some(error)),
+                }
+                continue;
+            }
             let same = |outgoing: &&Outgoing<'_>| {
-                outgoing.topic == first.topic && outgoing.cause.is_some() == first.cause.is_some()
+                outgoing.topic == first.topic
+                    && outgoing.cause.is_some() == first.cause.is_some()
+                    && !outgoing.has_terms()
             };
             let run = batch[accepted..].iter().take_while(same).count();
             let mut ready = VecDeque::with_capacity(run);
@@ -220,6 +202,7 @@ impl Publisher {
                 now_ns: self.stamp.now_ns,
                 wait,
                 follows: first.cause.is_some(),
+                start: Start::Now,
             };
             let made = ready.len();
             let result = admission.admit(route, &mut ready);
@@ -256,7 +239,7 @@ impl Publisher {
         let id = self.ids.next(self.stamp.unix_ns);
         let message = self.copy(message, &headers, topic, id, hops);
         self.check_size(message.size())?;
-        self.deliver(message, false, true).map_err(|refused| refused.error)
+        self.admit(message, Start::Now, false, true).map_err(|refused| refused.error)
     }
 
     /// The same under another topic and with other hops; the payload is shared.
@@ -367,20 +350,6 @@ impl Publisher {
         }
     }
 
-    fn deliver(
-        &mut self,
-        message: Message,
-        wait: bool,
-        follows: bool,
-    ) -> Result<Published, Refused> {
-        let route = match self.cache.find(&self.broker, message.topic()) {
-            Ok(route) => route,
-            Err(error) => return Err(Refused { error: PublishError::Topic(error), message }),
-        };
-        let now_ns = self.stamp.now_ns;
-        Admission { broker: &self.broker, now_ns, wait, follows }.deliver(route, message)
-    }
-
     /// The broker it publishes to.
     #[must_use]
     pub fn broker(&self) -> Broker {
@@ -388,17 +357,17 @@ impl Publisher {
     }
 }
 
+// === impl Outgoing ===
+
+impl Outgoing<'_> {
+    /// Whether more is asked than a place in the queues.
+    #[inline]
+    fn has_terms(&self) -> bool {
+        self.level.is_some() | self.dedup_key.is_some() | (self.not_before_ns != 0)
+    }
+}
+
 fn size_of_texts(outgoing: &Outgoing<'_>) -> usize {
     let headers = outgoing.headers.iter().map(|(name, value)| name.len() + value.len());
     outgoing.topic.len() + outgoing.key.len() + headers.sum::<usize>()
-}
-
-// === impl PublishError ===
-
-impl PublishError {
-    /// Whether the same message may be accepted later.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, PublishError::Full { .. })
-    }
 }

@@ -110,7 +110,7 @@ impl Broker {
         if requests.0.len() >= max {
             return Err(RequestError::TooMany(max));
         }
-        let token: Box<str> = uuid::Uuid::new_v4().simple().to_string().into();
+        let token: Box<str> = format!("{:032x}", self.words()).into();
         let reply_to = format!("{REPLY_PREFIX}{token}");
         let mut headers = request.headers.to_vec();
         headers.push((REPLY_TO, &reply_to));

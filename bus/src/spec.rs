@@ -18,7 +18,9 @@ pub struct SubscriptionSpec {
     pub pattern: TopicPattern,
     /// How much may wait.
     pub limits: QueueLimits,
-    /// What happens when no more may wait.
+    /// How much may wait in the journal.
+    pub backlog: QueueLimits,
+    /// What happens when no more may wait in memory.
     pub overflow: Overflow,
     /// What must stay in order.
     pub order: Order,
@@ -94,6 +96,7 @@ impl SubscriptionSpec {
             index: 0,
             pattern,
             limits: QueueLimits::default(),
+            backlog: QueueLimits::BACKLOG,
             overflow: Overflow::default(),
             order: Order::default(),
             key: KeySource::default(),
@@ -118,6 +121,11 @@ impl SubscriptionSpec {
 }
 
 // === impl QueueLimits ===
+
+impl QueueLimits {
+    /// The usual bounds of what waits in the journal: a million deliveries, 4 GiB.
+    pub const BACKLOG: QueueLimits = QueueLimits { count: 1_000_000, bytes: 4 << 30 };
+}
 
 impl Default for QueueLimits {
     fn default() -> Self {

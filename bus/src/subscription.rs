@@ -21,7 +21,7 @@ use crate::{
         window::Hand,
     },
     settlement::Fault,
-    spec::SubscriptionSpec,
+    spec::{Overflow, SubscriptionSpec},
     timer::Timer,
     wake::Wake,
 };
@@ -236,6 +236,11 @@ impl Subscription {
     /// Registers `wake` to be called once when there may be room for a message of `size` bytes.
     pub fn when_room(&self, size: usize, wake: Arc<dyn Wake>) -> Room {
         self.queue.inbox.register(size, wake)
+    }
+
+    /// Whether publishers wait here for room.
+    pub(crate) fn blocks(&self) -> bool {
+        self.spec.overflow == Overflow::Block
     }
 
     pub(crate) fn raise(&self) {

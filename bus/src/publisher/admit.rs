@@ -45,6 +45,15 @@ enum Obstacle {
 /// How often a publisher makes room for one message before others, who take it each time, have won.
 const MAKE_ROOM_MAX: u32 = 64;
 
+/// From when on a message may be handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At once.
+    Now,
+    /// From that instant of the monotonic clock.
+    At(u64),
+}
+
 /// How a message comes in.
 #[derive(Clone, Copy)]
 pub(super) struct Admission<'a> {
@@ -54,6 +63,7 @@ pub(super) struct Admission<'a> {
     pub(super) wait: bool,
     /// It follows from a message that was accepted before: also after the intake was closed.
     pub(super) follows: bool,
+    pub(super) start: Start,
 }
 
 // === impl Admission ===
@@ -66,7 +76,8 @@ impl Admission<'_> {
             return Err(Refused { error: PublishError::Closed, message });
         }
         let id = message.id();
-        if let ([subscription], []) = (&*route.subscriptions, &*route.taps) {
+        if let ([subscription], [], Start::Now) = (&*route.subscriptions, &*route.taps, self.start)
+        {
             // The usual case, without a queue of messages around it.
             let key = subscription.spec().key_of(&message);
             let inbox = &subscription.queue.inbox;
@@ -75,7 +86,7 @@ impl Admission<'_> {
                 let nudge = state.push(message, key, self.now_ns);
                 drop(state);
                 follow(subscription, nudge);
-                return Ok(Published { id, routed: 1 });
+                return Ok(Published::in_memory(id, 1));
             }
         }
         self.deliver_slowly(route, message)
@@ -92,13 +103,13 @@ impl Admission<'_> {
             route.taps.iter().for_each(|tap| tap.offer(&message));
             let is_reply = message.topic().starts_with(REPLY_PREFIX);
             let routed = if is_reply { self.broker.requests.answer(message) } else { 0 };
-            return Ok(Published { id, routed });
+            return Ok(Published::in_memory(id, routed));
         }
         let mut messages = VecDeque::with_capacity(1);
         messages.push_back(message);
         match (self.admit(route, &mut messages), messages.pop_front()) {
             (Err(error), Some(message)) => Err(Refused { error, message }),
-            (result, _) => Ok(Published { id, routed: result.unwrap_or_default() }),
+            (result, _) => Ok(Published::in_memory(id, result.unwrap_or_default())),
         }
     }
 
@@ -133,7 +144,7 @@ impl Admission<'_> {
                 Obstacle::Full => {
                     let timeout = self.broker.config.publish_timeout;
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + timeout);
-                    let waits = self.wait && subscription.spec().overflow == Overflow::Block;
+                    let waits = self.wait && subscription.blocks();
                     if !waits || !subscription.queue.inbox.wait_for_room(size, deadline) {
                         let subscription = Arc::clone(subscription);
                         return Err(PublishError::Full { subscription });
@@ -189,7 +200,12 @@ impl Admission<'_> {
                 match answer {
                     Answer::Yes => {
                         let key = keys[position * subscriptions.len() + index];
-                        let nudge = states[index].push(copy, key, self.now_ns);
+                        let nudge = match self.start {
+                            Start::Now => states[index].push(copy, key, self.now_ns),
+                            Start::At(due_ns) => {
+                                states[index].push_later(copy, key, self.now_ns, due_ns)
+                            }
+                        };
                         if nudge.wake.is_some() || nudge.raise {
                             nudges.push((index, nudge));
                         }

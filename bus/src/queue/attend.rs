@@ -122,6 +122,7 @@ impl Desk {
     /// Sorts what lies in the inbox.
     pub(super) fn stage(&mut self, inbox: &Inbox, after: &mut After) {
         let (mut window, mut stage): (Vec<Delivery>, Vec<Delivery>) = Default::default();
+        let mut later = Vec::new();
         let visit = inbox.visit(
             self.load(),
             Fetch {
@@ -130,6 +131,7 @@ impl Desk {
                 direct: 0,
                 window: &mut window,
                 stage: &mut stage,
+                later: &mut later,
                 freed: &mut after.wakes,
                 parked: &mut 0,
             },
@@ -137,6 +139,7 @@ impl Desk {
         if visit == Visit::Staged {
             self.store.add_all(&mut stage, &self.split);
         }
+        self.store.add_later(&mut later);
     }
 
     /// Asks for a lane of that generation, once until one comes.
@@ -151,6 +154,10 @@ impl Desk {
 
     /// A publisher found nobody attending.
     pub(super) fn raise_all(&mut self, inbox: &Inbox, after: &mut After) {
+        if inbox.lock().later() > 0 {
+            // To the wheel, so that the timer hears of it.
+            return self.pass_on_all(inbox, after);
+        }
         match self.split.generations() {
             // With one part, what waits is for that part: no need to sort it here.
             [generation] if self.is_unattended() => self.raise(*generation, after),

@@ -320,11 +320,7 @@ impl Desk {
     }
 
     fn random(&mut self) -> u64 {
-        // SplitMix64: any start is a good one.
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let word = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        word ^ (word >> 31)
+        crate::chance::mix(&mut self.random)
     }
 }
 

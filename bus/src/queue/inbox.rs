@@ -5,6 +5,7 @@
 //! empty, and wakes one seat.
 
 use std::{
+    mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -36,6 +37,9 @@ pub(crate) struct Inbox {
 pub(crate) struct InboxState {
     buffer: Vec<Delivery>,
     buffer_bytes: usize,
+    /// Deliveries whose time has not come, with it.
+    later: Vec<(u64, Delivery)>,
+    later_bytes: usize,
     /// Deliveries taken over; also the next delivery id, so the ledger's left side costs nothing.
     accepted: u64,
     /// What waits at the desk, as of its holder's last visit.
@@ -84,6 +88,8 @@ pub(crate) struct Fetch<'a> {
     pub(crate) window: &'a mut Vec<Delivery>,
     /// Empty; receives what has to be sorted.
     pub(crate) stage: &'a mut Vec<Delivery>,
+    /// Receives what has to wait for a time.
+    pub(crate) later: &'a mut Vec<(u64, Delivery)>,
     /// Receives those who waited for room.
     pub(crate) freed: &'a mut Wakes,
     /// Receives the seats asleep. While the desk is held none falls asleep, so it is an upper bound.
@@ -94,7 +100,7 @@ pub(crate) struct Fetch<'a> {
 #[derive(Default)]
 pub(crate) struct Nudge {
     pub(crate) wake: Option<Arc<dyn Wake>>,
-    /// Nobody attends: tell the desk.
+    /// Nobody attends, or a time has to be watched: tell the desk.
     pub(crate) raise: bool,
 }
 
@@ -116,6 +122,8 @@ impl Inbox {
         let state = InboxState {
             buffer: Vec::new(),
             buffer_bytes: 0,
+            later: Vec::new(),
+            later_bytes: 0,
             accepted: 0,
             desk: Load::default(),
             parked: 0,
@@ -141,8 +149,8 @@ impl Inbox {
     /// Whether a message of `size` bytes has room.
     #[inline]
     pub(crate) fn has_room(&self, state: &InboxState, size: usize) -> bool {
-        state.buffer.len() + state.desk.count < self.limits.count
-            && state.buffer_bytes + state.desk.bytes + size <= self.limits.bytes
+        let load = state.load();
+        load.count < self.limits.count && load.bytes + size <= self.limits.bytes
     }
 
     /// Waits until a message of `size` bytes may have room. False when `deadline` passed without.
@@ -181,8 +189,14 @@ impl Inbox {
     pub(crate) fn visit(&self, desk: Load, fetch: Fetch<'_>) -> Visit {
         let mut guard = self.lock();
         let state = &mut *guard;
-        state.desk = desk;
         state.parked &= !fetch.seat_bit;
+        let mut desk = desk;
+        if !state.later.is_empty() {
+            desk.count += state.later.len();
+            desk.bytes += mem::take(&mut state.later_bytes);
+            fetch.later.append(&mut state.later);
+        }
+        state.desk = desk;
         let visit = match state.buffer.len() {
             0 => {
                 if fetch.park {
@@ -191,13 +205,13 @@ impl Inbox {
                 Visit::Empty
             }
             n if n <= fetch.direct => {
-                std::mem::swap(&mut state.buffer, fetch.window);
+                mem::swap(&mut state.buffer, fetch.window);
                 state.buffer_bytes = 0;
                 Visit::Direct
             }
             n => {
-                std::mem::swap(&mut state.buffer, fetch.stage);
-                let bytes = std::mem::take(&mut state.buffer_bytes);
+                mem::swap(&mut state.buffer, fetch.stage);
+                let bytes = mem::take(&mut state.buffer_bytes);
                 state.desk = Load { count: desk.count + n, bytes: desk.bytes + bytes };
                 Visit::Staged
             }
@@ -219,8 +233,7 @@ impl Inbox {
         if state.blocked == 0 && state.waiters.is_empty() {
             return;
         }
-        let count = state.buffer.len() + state.desk.count;
-        let bytes = state.buffer_bytes + state.desk.bytes;
+        let Load { count, bytes } = state.load();
         let half = count <= self.limits.count / 2 && bytes <= self.limits.bytes / 2;
         let any = count < self.limits.count && bytes < self.limits.bytes;
         if half || any && state.buffer.is_empty() {
@@ -274,6 +287,30 @@ impl InboxState {
         if fresh { self.nudge() } else { Nudge::default() }
     }
 
+    /// Takes a delivery over that has to wait until `due_ns`.
+    pub(crate) fn push_later(
+        &mut self,
+        message: Message,
+        key: u64,
+        now_ns: u64,
+        due_ns: u64,
+    ) -> Nudge {
+        let delivery = Delivery::new(message, self.accepted, key, now_ns);
+        self.accepted += 1;
+        self.later_bytes += delivery.size();
+        self.later.push((due_ns, delivery));
+        Nudge { wake: None, raise: self.later.len() == 1 }
+    }
+
+    /// Everything that waits here or at the desk.
+    #[inline]
+    fn load(&self) -> Load {
+        Load {
+            count: self.buffer.len() + self.later.len() + self.desk.count,
+            bytes: self.buffer_bytes + self.later_bytes + self.desk.bytes,
+        }
+    }
+
     /// The buffer was empty and is not any more.
     fn nudge(&mut self) -> Nudge {
         if self.parked == 0 {
@@ -306,6 +343,10 @@ impl InboxState {
 
     pub(crate) fn len(&self) -> usize {
         self.buffer.len()
+    }
+
+    pub(crate) fn later(&self) -> usize {
+        self.later.len()
     }
 
     pub(crate) fn oldest_ns(&self) -> Option<u64> {

@@ -251,6 +251,7 @@ impl Queue {
         let mut ledger = desk.ledger();
         ledger.accepted = inbox.accepted();
         ledger.queued += inbox.len() as u64;
+        ledger.delayed += inbox.later() as u64;
         ledger.dropped.merge(inbox.dropped());
         ledger
     }

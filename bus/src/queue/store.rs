@@ -96,6 +96,13 @@ impl Store {
         }
     }
 
+    /// New deliveries that have to wait for a time, with it.
+    pub(crate) fn add_later(&mut self, later: &mut Vec<(u64, Delivery)>) {
+        for (due_ns, delivery) in later.drain(..) {
+            self.delay(delivery.accepted_ns(), due_ns, delivery);
+        }
+    }
+
     /// Deliveries that come back, in order of acceptance and in front of what came later. `anew`:
     /// the split changed, so everything is sorted again.
     pub(crate) fn put_back(&mut self, mut back: Vec<Delivery>, anew: bool, split: &Split) {
@@ -130,6 +137,10 @@ impl Store {
     fn make_ready(&mut self, mut delivery: Delivery, split: &Split) {
         delivery.set_budgeted(false);
         match &mut self.keyed {
+            // Whoever waited for its time from the start takes its place in the order now.
+            Some(keyed) if delivery.key_hash() != 0 && !delivery.holds() => {
+                keyed.add(delivery, split);
+            }
             Some(keyed) => keyed.add_due(delivery, split),
             None => self.ready[split.route(&delivery)].push_back(delivery),
         }

@@ -158,6 +158,7 @@ impl Desk {
             _ => return Taken::Closed,
         });
         let mut parked = 0;
+        let mut later = Vec::new();
         let mut visit;
         loop {
             let is_idle = !self.store.has_ready(part);
@@ -170,15 +171,20 @@ impl Desk {
                     direct,
                     window,
                     stage,
+                    later: &mut later,
                     freed: &mut after.wakes,
                     parked: &mut parked,
                 },
             );
             match visit {
-                Visit::Direct => break,
+                Visit::Direct => {
+                    self.store.add_later(&mut later);
+                    break;
+                }
                 Visit::Staged => self.store.add_all(stage, &self.split),
                 Visit::Empty => {}
             }
+            self.store.add_later(&mut later);
             let waiting = self.store.waiting(part);
             let n = if peers > 1 { limit.min((waiting / peers).max(SHARE_MIN)) } else { limit };
             self.store.pick(part, n, window, &mut lanes);

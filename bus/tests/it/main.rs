@@ -13,6 +13,7 @@ mod request;
 mod stress;
 mod support;
 mod tap;
+mod terms;
 mod timing;
 mod trial;
 mod waking;

@@ -305,6 +305,7 @@ fn outgoing<'a>(message: &'a NewMessage, headers: &'a [(&'a str, &'a str)]) -> O
         cause: None,
         // A thread of the runtime never waits for room; the caller's task does.
         no_wait: true,
+        ..Outgoing::default()
     }
 }
 

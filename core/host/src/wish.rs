@@ -70,6 +70,7 @@ impl Wish {
                 count: self.queue_count as usize,
                 bytes: usize::try_from(it.queue.bytes).unwrap_or(usize::MAX),
             },
+            backlog: QueueLimits::BACKLOG,
             overflow: match it.queue.overflow {
                 manifest::Overflow::Reject => Overflow::Reject,
                 manifest::Overflow::Block => Overflow::Block,
