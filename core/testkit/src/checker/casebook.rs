@@ -20,10 +20,10 @@ use super::{
 pub struct Casebook {
     pub(super) expectations: Expectations,
     pub(super) names: Names,
-    pub(super) messages: HashMap<Message, Case>,
-    pub(super) deliveries: HashMap<Delivery, Vec<HandOff>>,
+    pub(super) messages: BTreeMap<Message, Case>,
+    pub(super) deliveries: BTreeMap<Delivery, Vec<HandOff>>,
     /// Dead letters listed, by listener and message.
-    pub(super) dead: HashMap<(u32, Message), u64>,
+    pub(super) dead: BTreeMap<(u32, Message), u64>,
     pub(super) ledgers: Vec<LedgerTerms>,
     pub(super) causes: Vec<Cause>,
     /// When lives of the host ended, in order.
@@ -109,9 +109,9 @@ impl Casebook {
         Casebook {
             expectations,
             names,
-            messages: HashMap::new(),
-            deliveries: HashMap::new(),
-            dead: HashMap::new(),
+            messages: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
+            dead: BTreeMap::new(),
             ledgers: Vec::new(),
             causes: Vec::new(),
             life_ends: Vec::new(),
@@ -277,8 +277,8 @@ impl Casebook {
     }
 
     /// Deliveries of one message at one listener, by their numbers.
-    pub(super) fn by_message(&self) -> HashMap<(u32, Message), Vec<Delivery>> {
-        let mut found: HashMap<(u32, Message), Vec<Delivery>> = HashMap::new();
+    pub(super) fn by_message(&self) -> BTreeMap<(u32, Message), Vec<Delivery>> {
+        let mut found: BTreeMap<(u32, Message), Vec<Delivery>> = BTreeMap::new();
         for delivery in self.deliveries.keys() {
             found.entry((delivery.listener, delivery.message)).or_default().push(*delivery);
         }
@@ -287,8 +287,8 @@ impl Casebook {
     }
 
     /// Topics that a message was forwarded to, and how often: at least and at most.
-    pub(super) fn forwards(&self) -> HashMap<Message, BTreeMap<u32, (u64, u64)>> {
-        let mut found: HashMap<Message, BTreeMap<u32, (u64, u64)>> = HashMap::new();
+    pub(super) fn forwards(&self) -> BTreeMap<Message, BTreeMap<u32, (u64, u64)>> {
+        let mut found: BTreeMap<Message, BTreeMap<u32, (u64, u64)>> = BTreeMap::new();
         for (delivery, calls) in &self.deliveries {
             for (at, call) in calls.iter().enumerate() {
                 if let Some((_, Fate::Forwarded(topic))) = call.ended {

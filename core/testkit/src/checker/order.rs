@@ -3,7 +3,7 @@
 //! The order of acceptance is known for messages of one publisher that were published once and
 //! accepted at once: it is their `n`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{
     casebook::{Casebook, Delivery, HandOff},
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Messages of one publisher and key at one listener.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Stream {
     listener: u32,
     publisher: u32,
@@ -22,7 +22,7 @@ struct Stream {
 }
 
 pub(super) fn judge(book: &Casebook, verdict: &mut Verdict) {
-    let mut streams: HashMap<Stream, Vec<Delivery>> = HashMap::new();
+    let mut streams: BTreeMap<Stream, Vec<Delivery>> = BTreeMap::new();
     for ((number, message), deliveries) in book.by_message() {
         let Some(listener) = book.listener(number) else { continue };
         let Some(case) = book.messages.get(&message) else { continue };
@@ -57,7 +57,7 @@ fn passed(book: &Casebook, listener: &Listener, deliveries: &[Delivery], verdict
     // From the last message to the first: the earliest call of any later one, in all lives and in
     // each.
     let mut later: Option<(u64, Delivery)> = None;
-    let mut later_in: HashMap<usize, (u64, Delivery)> = HashMap::new();
+    let mut later_in: BTreeMap<usize, (u64, Delivery)> = BTreeMap::new();
     for delivery in deliveries.iter().rev() {
         let calls = &book.deliveries[delivery];
         let late = calls.iter().find_map(|call| {

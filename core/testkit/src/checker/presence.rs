@@ -1,6 +1,6 @@
 //! Lost, phantom, doubled; holes after a loss of power.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::{
     casebook::{Case, Casebook, Delivery, Fate, Message},
@@ -9,8 +9,8 @@ use super::{
     record::{Event, Level},
 };
 
-type Found = HashMap<(u32, Message), Vec<Delivery>>;
-type Forwards = HashMap<Message, BTreeMap<u32, (u64, u64)>>;
+type Found = BTreeMap<(u32, Message), Vec<Delivery>>;
+type Forwards = BTreeMap<Message, BTreeMap<u32, (u64, u64)>>;
 
 pub(super) fn judge(book: &Casebook, verdict: &mut Verdict) {
     let (found, forwards) = (book.by_message(), book.forwards());

@@ -1,6 +1,6 @@
 //! Duplicates without a cause, falling counters, calls before their time, names used twice.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{
     casebook::{Casebook, Delivery, Fate, HandOff},
@@ -78,7 +78,7 @@ fn check_first(book: &Casebook, delivery: Delivery, call: &HandOff, verdict: &mu
 
 /// Within one life of the host, a listener's number names one message.
 fn check_numbers(book: &Casebook, verdict: &mut Verdict) {
-    let mut seen: HashMap<(u32, u64), Vec<(Delivery, u64)>> = HashMap::new();
+    let mut seen: BTreeMap<(u32, u64), Vec<(Delivery, u64)>> = BTreeMap::new();
     for (delivery, calls) in &book.deliveries {
         let users = seen.entry((delivery.listener, delivery.number)).or_default();
         users.push((*delivery, calls[0].began));
@@ -98,10 +98,11 @@ fn check_numbers(book: &Casebook, verdict: &mut Verdict) {
 
 /// The host's id names one message, and a handler sees the id that the publisher was told.
 fn check_mids(book: &Casebook, verdict: &mut Verdict) {
-    let mut owners = HashMap::new();
+    let mut owners = BTreeMap::new();
     for (message, case) in &book.messages {
         let Some(mid) = case.mid else { continue };
-        if let Some(other) = owners.insert(mid, *message) {
+        let other = *owners.entry(mid).or_insert(*message);
+        if other != *message {
             let (mid, one, other) = (book.names.text(mid), book.tag(*message), book.tag(other));
             verdict.find(Kind::Identity, format!("id {mid} names {one} and {other}"));
         }
