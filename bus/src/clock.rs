@@ -30,7 +30,7 @@ pub struct SystemClock;
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicU64,
-    unix_offset: u64,
+    unix_offset: AtomicU64,
 }
 
 // === impl SystemClock ===
@@ -63,12 +63,21 @@ impl ManualClock {
     /// A clock at one second, in November 2023 by the wall.
     #[must_use]
     pub fn new() -> ManualClock {
-        ManualClock { now: AtomicU64::new(1_000_000_000), unix_offset: 1_700_000_000_000_000_000 }
+        ManualClock {
+            now: AtomicU64::new(1_000_000_000),
+            unix_offset: AtomicU64::new(1_700_000_000_000_000_000),
+        }
     }
 
     /// Moves it forward.
     pub fn advance(&self, by: Duration) {
         self.now.fetch_add(nanoseconds(by), SeqCst);
+    }
+
+    /// Sets the wall clock forward or back, as an administrator or a time server would; the
+    /// monotonic clock does not notice.
+    pub fn step_wall(&self, by_ns: i64) {
+        self.unix_offset.fetch_add(by_ns as u64, SeqCst);
     }
 }
 
@@ -84,7 +93,7 @@ impl Clock for ManualClock {
     }
 
     fn unix_ns(&self) -> u64 {
-        self.unix_offset + self.now_ns()
+        self.unix_offset.load(SeqCst).wrapping_add(self.now_ns())
     }
 }
 

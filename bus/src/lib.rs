@@ -63,7 +63,7 @@ pub use queue::{
 };
 pub use redelivery::{BreakerPolicy, BudgetPolicy, DeadCause, OnError, RetryPolicy};
 pub use request::{REPLY_PREFIX, REPLY_TO, Reply, RequestError};
-pub use settlement::{Fault, FaultClass, Verdict};
+pub use settlement::{Fault, FaultClass, Outcome, Verdict};
 pub use spec::{KeySource, Order, Overflow, QueueLimits, SubscriptionSpec};
 pub use subscription::{SeatError, Subscription};
 pub use tap::Tap;

@@ -67,35 +67,44 @@ pub enum OnError {
 
 /// What is known of a delivery when an attempt of it ends.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
+pub struct Standing {
     /// Hand-offs, this one included.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// Failures charged before this one.
-    pub(crate) failures: u32,
+    pub failures: u32,
     /// When it was accepted, on the clock of `now`.
-    pub(crate) accepted_ns: u64,
+    pub accepted_ns: u64,
     /// Whether failures are charged now (an open breaker charges none).
-    pub(crate) charge: bool,
+    pub charge: bool,
 }
 
 /// What to do with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
+    /// Acknowledged: over.
     Done,
+    /// Published to its target: over.
     Forwarded,
+    /// Its expiry had passed: dropped.
     Expired,
     /// Back as it was, uncounted.
     Untouched,
     /// Once more, not before `due_ns`.
     Again {
+        /// The earliest instant.
         due_ns: u64,
+        /// One more failure is charged.
         charged: bool,
+        /// It waits for the retry budget as well.
         budgeted: bool,
     },
     /// Never again.
     Dead {
+        /// Why.
         cause: DeadCause,
+        /// In words, printable.
         reason: String,
+        /// One more failure is charged.
         charged: bool,
     },
 }
@@ -119,7 +128,8 @@ pub enum DeadCause {
 }
 
 /// What `outcome` leads to. `random` is any word.
-pub(crate) fn next(
+#[must_use]
+pub fn next(
     policy: &RetryPolicy,
     standing: Standing,
     outcome: Outcome,
@@ -165,7 +175,8 @@ pub(crate) fn next(
 
 /// What an outcome means when the version that is responsible for it is on trial, and whether the
 /// other version has the next attempt: a failure is charged to the trial, and not to the message.
-pub(crate) fn on_trial(outcome: Outcome) -> (Outcome, bool) {
+#[must_use]
+pub fn on_trial(outcome: Outcome) -> (Outcome, bool) {
     match outcome {
         Outcome::Fault(_) | Outcome::Failed(_) | Outcome::HopLimit => (Outcome::Revoked, true),
         Outcome::Retry(_) | Outcome::Refused | Outcome::Revoked => (outcome, true),

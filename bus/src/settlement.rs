@@ -48,8 +48,8 @@ pub enum FaultClass {
 }
 
 /// What the desk does with a hand-off. A verdict whose publish, if any, has happened.
-#[derive(Debug)]
-pub(crate) enum Outcome {
+#[derive(Clone, Debug)]
+pub enum Outcome {
     /// Acknowledged.
     Done,
     /// Asked for another attempt after that many nanoseconds.
