@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Number of an instance of a plugin. Only grows within the life of a host.
 #[derive(
@@ -13,6 +13,11 @@ pub struct Generation(pub u64);
 /// SHA-256 of some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
+
+/// The text is not 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest has 64 hexadecimal digits")]
+pub struct NotADigest;
 
 /// What a generation is made from. Two generations with the same identity are interchangeable, so
 /// that wanting what already serves is nothing to do (P-22).
@@ -57,6 +62,35 @@ impl Digest {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::str::FromStr for Digest {
+    type Err = NotADigest;
+
+    fn from_str(text: &str) -> Result<Digest, NotADigest> {
+        let digit = |at: usize| char::from(text.as_bytes()[at]).to_digit(16).ok_or(NotADigest);
+        let mut bytes = [0; 32];
+        if text.len() != bytes.len() * 2 || !text.is_ascii() {
+            return Err(NotADigest);
+        }
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = (digit(2 * i)? << 4 | digit(2 * i + 1)?) as u8;
+        }
+        Ok(Digest(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
     }
 }
 

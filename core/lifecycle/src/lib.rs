@@ -3,6 +3,7 @@
 //! Reading order: [`state`], [`identity`], [`cause`], [`failure`] (words) → [`observed`] and
 //! [`mod@plan`] (what is, what to do) → [`planner`] → [`restart`], [`health`], [`order`] (rules) →
 //! [`track`] (one plugin) → [`fleet`] (all of them). Each module imports only from those before it.
+//! [`transition`] stands beside them: how one version of a plugin takes over from another.
 //!
 //! **Absent on purpose.** No runtime, no I/O, no clock, no random numbers: time and dice come as
 //! arguments. That is what lets property tests run ten thousand lives of a fleet in a second.
@@ -20,6 +21,7 @@ pub mod planner;
 pub mod restart;
 pub mod state;
 pub mod track;
+pub mod transition;
 
 pub use patchbay_manifest::PluginName;
 
