@@ -4,16 +4,21 @@
 //! settings say) is decided later, in [`Context`](crate::context::Context).
 
 mod bus;
+mod dlq;
 mod host;
 mod plugin;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use patchbay_wire::{Topic, TopicPattern};
 
 pub(crate) use self::{
-    bus::{DlqVerb, PublishArgs, RequestArgs, SubscribeArgs, TopicVerb},
+    bus::{PublishArgs, RequestArgs, SubscribeArgs, TopicVerb},
+    dlq::{DlqVerb, FilterArgs, WorkArgs},
     host::{CompletionsArgs, ConfigVerb, LogFormat, ShutdownArgs, UpArgs, WaitArgs},
     plugin::{ActivateArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, Template},
 };
@@ -40,6 +45,9 @@ Examples:
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 no host answers, 4 refused by a rule.
 `up` ends with 0 after an orderly stop, 3 when its deadline was hit, 73 when another host has
 the folder, 130 after a second signal.";
+
+/// Instants are typed up to the year 2500.
+const FAR: Duration = Duration::from_secs(16_725_225_600);
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -98,7 +106,7 @@ pub(crate) enum Verb {
     Topic(TopicVerb),
     /// Show where the messages of every subscription are
     Ledger,
-    /// Show dead letters: messages that are not tried any more
+    /// Show dead letters, messages that are not tried any more; send them back, or delete them
     #[command(subcommand)]
     Dlq(DlqVerb),
     /// Read and check the settings
@@ -124,6 +132,30 @@ pub(crate) fn pattern(text: &str) -> Result<TopicPattern, String> {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a duration such as `5s`, `250ms` or `2m`"))
+}
+
+/// An instant, as RFC 3339 or as a duration before now; told in RFC 3339.
+pub(crate) fn past(text: &str) -> Result<String, String> {
+    instant(text, |now, duration| now.checked_sub(duration))
+}
+
+/// An instant, as RFC 3339 or as a duration after now; told in RFC 3339.
+pub(crate) fn future(text: &str) -> Result<String, String> {
+    instant(text, |now, duration| now.checked_add(duration))
+}
+
+fn instant(
+    text: &str,
+    from_now: impl FnOnce(SystemTime, Duration) -> Option<SystemTime>,
+) -> Result<String, String> {
+    let at = match (humantime::parse_rfc3339_weak(text), humantime::parse_duration(text)) {
+        (Ok(at), _) => Some(at),
+        (_, Ok(duration)) => from_now(SystemTime::now(), duration),
+        _ => return Err("write a time as `2026-01-31T12:00:00Z`, or as `2h` from now".to_owned()),
+    };
+    let in_range = at.filter(|at| at.duration_since(UNIX_EPOCH).is_ok_and(|it| it < FAR));
+    let at = in_range.ok_or("it is out of range")?;
+    Ok(humantime::format_rfc3339_nanos(at).to_string())
 }
 
 /// `name=value`.
@@ -179,6 +211,10 @@ mod tests {
         assert!(duration("5").is_err_and(|error| error.contains("5s")));
         assert_eq!(header("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert!(header("=b").is_err());
+        assert_eq!(past("2026-01-31T12:00:00Z"), Ok("2026-01-31T12:00:00.000000000Z".into()));
+        assert!(past("2h").is_ok_and(|past| future("2h").is_ok_and(|future| past < future)));
+        assert!(past("soon").is_err_and(|error| error.contains("2h")));
+        assert!(past("9000y").is_err() && future("9000y").is_err());
     }
 
     /// The commands that a page shows: after a prompt, at the beginning of a line, or in backticks.

@@ -40,6 +40,8 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// Charged failures.
     pub failures: u32,
+    /// How often it was sent back before.
+    pub redrives: u32,
     /// When it died, RFC 3339.
     pub at: String,
     /// The latest failures, oldest first.
@@ -66,9 +68,17 @@ pub(crate) fn to_host(mut publish: Publish) -> Result<NewMessage, ApiError> {
         Some(text) => Some(parse_id(text)?),
         None => None,
     };
-    let expires_ns = match &publish.ttl {
-        Some(text) => Some(now_ns().saturating_add(nanoseconds(parse_duration(text)?))),
-        None => None,
+    let expires_ns = match (&publish.ttl, &publish.expires) {
+        (Some(_), Some(_)) => {
+            let why = "`ttl` and `expires` say the same; give one of them";
+            return Err(ApiError::invalid(why).rejected());
+        }
+        (Some(text), None) => {
+            let ttl = parse_duration(text).map_err(ApiError::rejected)?;
+            Some(now_ns().saturating_add(nanoseconds(ttl)))
+        }
+        (None, Some(text)) => Some(parse_instant("expires", text)?),
+        (None, None) => None,
     };
     Ok(NewMessage {
         topic: publish.topic,
@@ -107,6 +117,7 @@ pub(crate) fn dead_letter(dead: DeadLetterView) -> DeadLetter {
         class: dead.class,
         attempts: dead.attempts,
         failures: dead.failures,
+        redrives: dead.redrives,
         at: dead.at,
         history: dead.history,
     }
@@ -116,6 +127,15 @@ fn parse_id(text: &str) -> Result<u128, ApiError> {
     Uuid::parse_str(text).map(|id| id.as_u128()).map_err(|error| {
         ApiError::invalid(format!("`id` must be a UUID, and `{text}` is none: {error}")).rejected()
     })
+}
+
+fn parse_instant(field: &str, text: &str) -> Result<u64, ApiError> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        let why = format!("`{field}` must be a time such as `2026-01-31T12:00:00Z`: {why}");
+        ApiError::invalid(why).rejected()
+    };
+    let at = humantime::parse_rfc3339_weak(text).map_err(|error| wrong(&error))?;
+    at.duration_since(UNIX_EPOCH).map(nanoseconds).map_err(|error| wrong(&error))
 }
 
 fn now_ns() -> u64 {
@@ -146,12 +166,14 @@ mod tests {
         for (text, word) in [
             (r#"{"topic":"t","id":"7"}"#, "UUID"),
             (r#"{"topic":"t","ttl":"7"}"#, "duration"),
+            (r#"{"topic":"t","expires":"soon"}"#, "`expires`"),
+            (r#"{"topic":"t","ttl":"1s","expires":"2026-01-31T12:00:00Z"}"#, "one of them"),
             (r#"{"topic":"t","text":"","base64":""}"#, "one payload"),
         ] {
             let refused = to_host(serde_json::from_str(text).expect("a publish"));
             let error = refused.expect_err("refused");
             assert!(error.0.detail.contains(word), "{}", error.0.detail);
-            assert_eq!(error.0.status, 400);
+            assert_eq!((error.0.status, error.0.rejected), (400, true));
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use patchbay_host::{HostError, PublishError};
+use patchbay_host::{HostError, LetterError, PublishError};
 use patchbay_wire::api::Problem;
 
 /// An error on its way to a caller.
@@ -69,6 +69,20 @@ impl From<HostError> for ApiError {
             HostError::Plugin { .. } => (StatusCode::BAD_GATEWAY, "the plugin failed"),
             HostError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),
             HostError::Closing => (StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "the host failed"),
+        };
+        ApiError::new(status, error.code(), title, error.to_string(), error.hint())
+    }
+}
+
+impl From<LetterError> for ApiError {
+    fn from(error: LetterError) -> ApiError {
+        let (status, title) = match &error {
+            LetterError::Invalid { .. } => (StatusCode::BAD_REQUEST, "not valid"),
+            LetterError::KeyTaken { .. } => (StatusCode::CONFLICT, "the key is taken"),
+            LetterError::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "too many operations"),
+            LetterError::UnknownOperation { .. } => (StatusCode::NOT_FOUND, "no such operation"),
+            LetterError::Closing => (StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "the host failed"),
         };
         ApiError::new(status, error.code(), title, error.to_string(), error.hint())

@@ -2,6 +2,7 @@
 
 mod bus;
 mod host;
+mod letters;
 mod plugins;
 
 use axum::{
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Route> {
     let mut routes = host::routes();
     routes.extend(plugins::routes());
     routes.extend(bus::routes());
+    routes.extend(letters::routes());
     routes
 }
 

@@ -92,6 +92,41 @@ pub enum HostError {
     Closing,
 }
 
+/// Why an operation on dead letters was refused. Nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LetterError {
+    /// The selection or the rate is not valid.
+    #[error("the selection is not valid: {problem}")]
+    Invalid {
+        /// What is wrong, where, and what to try.
+        problem: String,
+    },
+    /// The same key was used for another job.
+    #[error("the key `{}` belongs to operation {id}, which was asked for something else", key.escape_debug())]
+    KeyTaken {
+        /// The key.
+        key: String,
+        /// The operation that has it.
+        id: String,
+    },
+    /// As many operations run as may.
+    #[error("{most} operations run already")]
+    TooMany {
+        /// How many may.
+        most: usize,
+    },
+    /// There is no such operation, or it ended long ago.
+    #[error("there is no operation `{}`", id.escape_debug())]
+    UnknownOperation {
+        /// The id as asked for.
+        id: String,
+    },
+    /// The host is shutting down.
+    #[error("the host is shutting down")]
+    Closing,
+}
+
 /// Why a publish or a request from outside was refused. Nothing was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -171,6 +206,36 @@ impl HostError {
             HostError::Plugin { .. } => "`patchbay plugin logs` shows what the plugin wrote",
             HostError::Timeout { .. } => "`patchbay plugin info` shows whether it still happened",
             HostError::Closing => "start the host again with `patchbay up`",
+        }
+    }
+}
+
+// === impl LetterError ===
+
+impl LetterError {
+    /// Stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            LetterError::Invalid { .. } => "invalid_request",
+            LetterError::KeyTaken { .. } => "idempotency_mismatch",
+            LetterError::TooMany { .. } => "too_many_operations",
+            LetterError::UnknownOperation { .. } => "unknown_operation",
+            LetterError::Closing => "closing",
+        }
+    }
+
+    /// What to try.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            LetterError::Invalid { .. } => {
+                "`patchbay dlq list` shows the numbers, and takes the same filters"
+            }
+            LetterError::KeyTaken { .. } => "use a new key for a new job",
+            LetterError::TooMany { .. } => "wait for one of them to end, or cancel it",
+            LetterError::UnknownOperation { .. } => "`GET /api/v1/operations` lists them",
+            LetterError::Closing => "start the host again with `patchbay up`",
         }
     }
 }

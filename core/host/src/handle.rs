@@ -7,6 +7,7 @@
 //! is only written down.
 
 mod asking;
+mod letters;
 
 use std::{
     sync::{
@@ -30,7 +31,9 @@ use crate::{
     },
     context::Context,
     error::{HostError, PublishError},
+    letters::LetterFilter,
     moment,
+    operations::Operations,
     publishing::{self, Counter, EventTap, MessageTap, NewMessage, Room},
     show,
     view::{
@@ -41,8 +44,6 @@ use crate::{
 
 /// Longest wait for a plugin's answer about its own metrics.
 const METRICS_TIMEOUT: Duration = Duration::from_secs(1);
-/// Most dead letters shown at once.
-const DEAD_LETTERS_SHOWN: usize = 10_000;
 
 /// The running host.
 #[derive(Clone, Debug)]
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) tree: Tree,
     pub(crate) root: ActorRef<RootMsg>,
     pub(crate) counter: Counter,
+    pub(crate) operations: Operations,
     /// Whether every plugin had started or failed once.
     pub(crate) was_ready: AtomicBool,
     /// How the host ended, once it has.
@@ -341,7 +343,7 @@ impl HostHandle {
     /// Dead letters, oldest first.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<DeadLetterView> {
-        show::dead_letters(self.context(), DEAD_LETTERS_SHOWN)
+        self.dead_letters_where(&LetterFilter::default()).unwrap_or_default()
     }
 
     /// The host in one page.

@@ -21,6 +21,7 @@ use crate::{
     context::{Context, Parts},
     error::StartError,
     handle::{HostHandle, Shared},
+    operations::Operations,
     publishing::Counter,
     settings::Settings,
 };
@@ -86,6 +87,7 @@ impl Host {
             tree,
             root,
             counter: Counter::new(broker),
+            operations: Operations::default(),
             was_ready: AtomicBool::new(false),
             end: watch::Sender::new(None),
         };

@@ -12,8 +12,10 @@ mod executor;
 mod handler;
 mod incarnation;
 mod lane;
+mod letters;
 mod moment;
 mod open;
+mod operations;
 mod publishing;
 mod services;
 mod show;
@@ -30,9 +32,11 @@ pub mod settings;
 pub mod view;
 
 pub use self::{
-    error::{HostError, PublishError, StartError},
+    error::{HostError, LetterError, PublishError, StartError},
     handle::HostHandle,
     host::Host,
+    letters::LetterFilter,
+    operations::{LetterJob, LetterWork},
     publishing::{EventTap, MessageTap, NewMessage, Room},
     settings::{Limits, Paths, PluginSettings, Settings},
 };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use patchbay_bus::{DropReason, Ledger};
+use patchbay_bus::{DeadLetter, DropReason, Ledger};
 use patchbay_lifecycle::{Generation, Intent, PluginName, State, Track};
 use patchbay_manifest::Order;
 use serde_json::Value;
@@ -250,30 +250,27 @@ pub(crate) fn topics(context: &Context) -> Vec<TopicView> {
     topics.into_values().collect()
 }
 
-/// Up to `limit` dead letters, oldest first.
-pub(crate) fn dead_letters(context: &Context, limit: usize) -> Vec<DeadLetterView> {
+/// One dead letter.
+pub(crate) fn dead_letter(context: &Context, letter: &DeadLetter) -> DeadLetterView {
     let subscription_of = |owner: &str, id: u64| {
         let name = PluginName::parse(owner).ok()?;
         let (live, past) = context.known_station(&name)?.queues();
         let mut all = live.into_iter().chain(past);
         all.find(|queue| queue.subscription.id() == id).map(|queue| queue.wish.number)
     };
-    let letters = context.broker.dead_letters().after(0, limit);
-    letters
-        .iter()
-        .map(|letter| DeadLetterView {
-            number: letter.number,
-            message: seen(&letter.message),
-            plugin: letter.owner.to_string(),
-            subscription: subscription_of(&letter.owner, letter.subscription).unwrap_or(0),
-            reason: letter.reason.clone(),
-            class: letter.cause.label().to_owned(),
-            attempts: letter.attempts,
-            failures: letter.failures,
-            at: moment::text(letter.at_unix_ns),
-            history: letter.history.iter().map(|it| failure(context, it)).collect(),
-        })
-        .collect()
+    DeadLetterView {
+        number: letter.number,
+        message: seen(&letter.message),
+        plugin: letter.owner.to_string(),
+        subscription: subscription_of(&letter.owner, letter.subscription).unwrap_or(0),
+        reason: letter.reason.clone(),
+        class: letter.cause.label().to_owned(),
+        attempts: letter.attempts,
+        failures: letter.failures,
+        redrives: letter.redrives,
+        at: moment::text(letter.at_unix_ns),
+        history: letter.history.iter().map(|it| failure(context, it)).collect(),
+    }
 }
 
 fn failure(context: &Context, failure: &patchbay_bus::Failure) -> FailureRecord {

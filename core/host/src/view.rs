@@ -8,6 +8,7 @@
 //! a view is a copy of one moment.
 
 mod bus;
+mod operation;
 mod plugin;
 mod telemetry;
 
@@ -16,6 +17,7 @@ pub use self::{
         DeadLetterView, DroppedView, FailureRecord, HostStatus, LedgerView, Published, SeenMessage,
         ShutdownReport, TopicView, UnfinishedPlugin,
     },
+    operation::{LetterProblem, OperationPlan, OperationView, PlannedLetter},
     plugin::{
         Cause, FailureView, GenerationView, HealthView, PluginDetail, PluginView, QueueView,
         RescanReport, StateChange, SubscriptionView, WorkersView,

@@ -42,6 +42,9 @@ pub struct Publish {
     /// How long the message is of use, such as `30s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
+    /// When the message is no longer of use, RFC 3339; instead of `ttl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
     /// How long to wait for room in a full queue, such as `2s`; absent = not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<String>,

@@ -5,7 +5,7 @@ use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 use clap::{Args, Subcommand};
 use patchbay_wire::{Topic, TopicPattern};
 
-use super::{duration, header, pattern, topic};
+use super::{duration, future, header, pattern, topic};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -42,6 +42,9 @@ pub(crate) struct PublishArgs {
     /// How long the message is of use
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) ttl: Option<Duration>,
+    /// Until when the message is of use: a time, or a duration from now
+    #[arg(long, value_name = "TIME", value_parser = future, conflicts_with = "ttl")]
+    pub(crate) expires: Option<String>,
     /// How long to wait for room when a queue is full
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
@@ -101,23 +104,4 @@ pub(crate) struct RequestArgs {
 pub(crate) enum TopicVerb {
     /// List patterns, their subscribers, and how much they were given
     List,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DlqVerb {
-    /// List dead letters, oldest first
-    List {
-        /// Only those of this plugin
-        #[arg(long, value_name = "NAME")]
-        plugin: Option<String>,
-    },
-    /// Show a dead letter with its message and its failures
-    #[command(after_help = "\
-Examples:
-  patchbay dlq show 12
-  patchbay dlq show 0198c0de-0000-7000-8000-000000000001")]
-    Show {
-        /// Number of the dead letter, or id of the message
-        id: String,
-    },
 }

@@ -1,12 +1,14 @@
 //! `patchbay dlq`.
 
+mod work;
+
 use std::fmt::Write as _;
 
 use patchbay_gateway::DeadLetter;
 
 use super::subscribe::payload_text;
 use crate::{
-    args::DlqVerb,
+    args::{DlqVerb, FilterArgs},
     client::escaped,
     context::Context,
     failure::Failure,
@@ -15,11 +17,9 @@ use crate::{
 
 pub(super) async fn run(context: &Context, verb: DlqVerb) -> Result<(), Failure> {
     match verb {
-        DlqVerb::List { plugin } => {
-            let query =
-                plugin.map_or_else(String::new, |name| format!("?plugin={}", escaped(&name)));
+        DlqVerb::List(filter) => {
             let dead: Vec<DeadLetter> =
-                context.client.get(&format!("/api/v1/dead-letters{query}")).await?;
+                context.client.get(&format!("/api/v1/dead-letters{}", query(&filter))).await?;
             context.output.show(&dead, |dead| {
                 let mut rows = Rows::new([
                     "NUMBER", "AT", "PLUGIN", "TOPIC", "ATTEMPTS", "CLASS", "REASON", "MESSAGE",
@@ -44,7 +44,32 @@ pub(super) async fn run(context: &Context, verb: DlqVerb) -> Result<(), Failure>
             let dead: DeadLetter = context.client.get(&path).await?;
             context.output.show(&dead, story)
         }
+        DlqVerb::Redrive(args) => work::run(context, "redrive", args).await,
+        DlqVerb::Purge(args) => work::run(context, "purge", args).await,
     }
+}
+
+/// A filter as a query.
+fn query(filter: &FilterArgs) -> String {
+    let limit = filter.limit.map(|limit| limit.to_string());
+    let given = [
+        ("plugin", &filter.plugin),
+        ("topic", &filter.topic.as_ref().map(ToString::to_string)),
+        ("class", &filter.class),
+        ("since", &filter.since),
+        ("until", &filter.until),
+        ("reason", &filter.reason),
+        ("limit", &limit),
+    ];
+    let mut query = String::new();
+    for (name, value) in given {
+        if let Some(value) = value {
+            let before = if query.is_empty() { '?' } else { '&' };
+            // Writing to a string cannot fail.
+            let _ = write!(query, "{before}{name}={}", escaped(value));
+        }
+    }
+    query
 }
 
 /// A dead letter from its publishing to its death.
@@ -58,6 +83,9 @@ fn story(dead: &DeadLetter) -> String {
     let _ = writeln!(text, "plugin       {}, subscription {}", dead.plugin, dead.subscription);
     let _ = writeln!(text, "died         {} ({}): {}", dead.at, dead.class, harmless(&dead.reason));
     let _ = writeln!(text, "attempts     {}, of which {} failed", dead.attempts, dead.failures);
+    if dead.redrives > 0 {
+        let _ = writeln!(text, "sent back    {} times before", dead.redrives);
+    }
     for failure in &dead.history {
         let _ = writeln!(
             text,

@@ -37,6 +37,7 @@ pub(super) async fn run(context: &Context, args: PublishArgs) -> Result<(), Fail
         key: args.key,
         headers: Headers(args.headers),
         ttl: args.ttl.map(|ttl| humantime::format_duration(ttl).to_string()),
+        expires: args.expires,
         ..Publish::default()
     };
     let path = match args.wait {

@@ -52,6 +52,40 @@ fn the_four_statuses_are_seen_where_they_lead() {
 }
 
 #[test]
+fn dead_letters_are_selected_sent_back_and_deleted() {
+    let (home, _up) = echoing();
+    for n in 0..3 {
+        home.ok(&["publish", "echo.fail", &n.to_string()]);
+    }
+    home.ledger_says("dead", 3);
+    home.run(&["dlq", "redrive"]).failed(2, &["which dead letters", "--all"]);
+    home.run(&["dlq", "purge", "--topic", "a..b"]).failed(2, &["a..b"]);
+    let none = home.ok(&["dlq", "list", "--until", "1h"]);
+    assert_eq!(none, serde_json::json!([]));
+    let plan = home.ok(&["dlq", "redrive", "--topic", "echo.>", "--since", "1h", "--dry-run"]);
+    assert_eq!(plan["selected"], 3);
+    assert_eq!(plan["letters"][0]["would"], "redrive");
+    let first = plan["letters"][0]["number"].to_string();
+    let ended = home.ok(&["dlq", "redrive", &first]);
+    assert_eq!((&ended["state"], &ended["done"]), (&"done".into(), &1.into()));
+    home.run(&["dlq", "redrive", &first]).failed(1, &["no dead letter of these numbers"]);
+    let back = eventually("the letter is back", LONG, || {
+        let dead = home.ok(&["dlq", "list", "--limit", "10"]);
+        let dead = dead.as_array().expect("a list").clone();
+        dead.into_iter().find(|letter| letter["redrives"] == 1)
+    });
+    let number = back["number"].to_string();
+    let story = home.run(&["dlq", "show", &number, "-o", "table"]);
+    assert!(story.out.contains("sent back"), "{story:?}");
+    // Its subscription goes: there is nowhere to send it.
+    home.ok(&["plugin", "deactivate", "echo"]);
+    home.run(&["dlq", "redrive", &number]).failed(4, &["is gone", "purge"]);
+    let ended = home.ok(&["dlq", "purge", "--all"]);
+    assert_eq!(ended["done"], 3);
+    assert_eq!(home.ok(&["dlq", "list"]), serde_json::json!([]));
+}
+
+#[test]
 fn what_passes_is_seen_by_who_watches() {
     let (home, _up) = echoing();
     let mut command = home.command(&["subscribe", "heard.>", "--count", "2", "--timeout", "30s"]);

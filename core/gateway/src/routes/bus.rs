@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{ACCEPT, CONTENT_TYPE},
@@ -27,7 +27,7 @@ use super::Route;
 use crate::{
     exchange::{Body, Params, json},
     gateway::Gateway,
-    message::{DeadLetter, Outcome, Passed, dead_letter, to_host, view},
+    message::{Outcome, Passed, to_host, view},
     problem::ApiError,
     stream::{Item, line, respond},
 };
@@ -39,8 +39,6 @@ pub(super) fn routes() -> Vec<Route> {
         Route { path: "/api/v1/taps", methods: &["GET"], answer: get(tap) },
         Route { path: "/api/v1/topics", methods: &["GET"], answer: get(topics) },
         Route { path: "/api/v1/ledger", methods: &["GET"], answer: get(ledger) },
-        Route { path: "/api/v1/dead-letters", methods: &["GET"], answer: get(dead_letters) },
-        Route { path: "/api/v1/dead-letters/{id}", methods: &["GET"], answer: get(one_dead) },
     ]
 }
 
@@ -55,12 +53,6 @@ struct Waiting {
 #[serde(deny_unknown_fields)]
 struct Pattern {
     pattern: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OfPlugin {
-    plugin: Option<String>,
 }
 
 async fn publish(
@@ -186,33 +178,4 @@ async fn topics(State(gateway): State<Gateway>) -> Json<Vec<TopicView>> {
 
 async fn ledger(State(gateway): State<Gateway>) -> Json<Vec<LedgerView>> {
     Json(gateway.host.ledger())
-}
-
-async fn dead_letters(
-    State(gateway): State<Gateway>,
-    Params(query): Params<OfPlugin>,
-) -> Json<Vec<DeadLetter>> {
-    let dead = gateway.host.dead_letters().into_iter();
-    let wanted = dead.filter(|dead| query.plugin.as_ref().is_none_or(|name| *name == dead.plugin));
-    Json(wanted.map(dead_letter).collect())
-}
-
-async fn one_dead(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-) -> Result<Json<DeadLetter>, ApiError> {
-    // The id of the message is enough unless it died in several subscriptions: then the first.
-    let number = id.parse::<u64>().ok();
-    let mut dead = gateway.host.dead_letters().into_iter().map(dead_letter);
-    dead.find(|dead| Some(dead.number) == number || dead.message.id == id).map(Json).ok_or_else(
-        || {
-            ApiError::new(
-                StatusCode::NOT_FOUND,
-                "unknown_dead_letter",
-                "no such dead letter",
-                format!("no dead letter has the number or message id `{id}`"),
-                "`patchbay dlq list` shows the numbers; old ones make room for new ones",
-            )
-        },
-    )
 }

@@ -2,5 +2,6 @@
 
 mod document;
 mod errors;
+mod letters;
 mod messages;
 mod support;

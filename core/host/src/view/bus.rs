@@ -137,6 +137,8 @@ pub struct DeadLetterView {
     pub attempts: u32,
     /// Charged failures.
     pub failures: u32,
+    /// How often it was sent back before.
+    pub redrives: u32,
     /// When it died, RFC 3339.
     pub at: String,
     /// The latest failures, oldest first.

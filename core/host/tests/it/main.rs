@@ -3,6 +3,7 @@
 mod activation;
 mod actors;
 mod failures;
+mod letters;
 mod links;
 mod operating;
 mod ordering;

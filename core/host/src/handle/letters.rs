@@ -1,0 +1,70 @@
+//! Dead letters, from outside.
+
+use super::HostHandle;
+use crate::{
+    error::LetterError,
+    letters::LetterFilter,
+    operations::{self, LetterJob},
+    show,
+    view::{DeadLetterView, OperationPlan, OperationView},
+};
+
+/// Most dead letters shown at once.
+const SHOWN_MAX: usize = 10_000;
+
+// === impl HostHandle ===
+
+impl HostHandle {
+    /// Dead letters that a filter selects, oldest first, at most 10,000. An empty one selects all.
+    ///
+    /// # Errors
+    /// [`LetterError::Invalid`].
+    pub fn dead_letters_where(
+        &self,
+        filter: &LetterFilter,
+    ) -> Result<Vec<DeadLetterView>, LetterError> {
+        let selector = filter.selector()?;
+        let letters = operations::matching(self.context(), &selector).into_iter().take(SHOWN_MAX);
+        Ok(letters.map(|letter| show::dead_letter(self.context(), &letter)).collect())
+    }
+
+    /// Begins to redrive or purge dead letters, at once or at a rate; the answer shows how far it
+    /// came, and is asked for again by [`operation`](HostHandle::operation).
+    ///
+    /// # Errors
+    /// [`LetterError`]; nothing was done.
+    pub fn begin_letters(&self, job: LetterJob) -> Result<OperationView, LetterError> {
+        self.shared.operations.begin(&self.shared.context, job)
+    }
+
+    /// What [`begin_letters`](HostHandle::begin_letters) would do now.
+    ///
+    /// # Errors
+    /// [`LetterError::Invalid`].
+    pub fn plan_letters(&self, job: &LetterJob) -> Result<OperationPlan, LetterError> {
+        operations::plan(self.context(), job)
+    }
+
+    /// Operations that run, and those that ended lately; newest first.
+    #[must_use]
+    pub fn operations(&self) -> Vec<OperationView> {
+        self.shared.operations.all()
+    }
+
+    /// How far an operation came.
+    ///
+    /// # Errors
+    /// [`LetterError::UnknownOperation`].
+    pub fn operation(&self, id: &str) -> Result<OperationView, LetterError> {
+        self.shared.operations.find(id)
+    }
+
+    /// Ends an operation before its next letters. What was done stays done; one that is over stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// [`LetterError::UnknownOperation`].
+    pub fn cancel_operation(&self, id: &str) -> Result<OperationView, LetterError> {
+        self.shared.operations.cancel(id)
+    }
+}
