@@ -16,7 +16,7 @@ use patchbay_bus::{
 use patchbay_testkit::eventually;
 use patchbay_wire::TopicPattern;
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const MS: u64 = 1_000_000;
 
 /// A broker whose time stands still until told otherwise.
@@ -98,7 +98,8 @@ pub(crate) fn subscribe(
 
 /// A broker on the machine's clock, with its timer's thread.
 pub(crate) fn live() -> Broker {
-    let broker = Broker::new(BrokerConfig::default(), Arc::new(SystemClock));
+    let config = BrokerConfig { publish_timeout: DEADLINE, ..BrokerConfig::default() };
+    let broker = Broker::new(config, Arc::new(SystemClock));
     broker.start_timer().unwrap();
     broker
 }

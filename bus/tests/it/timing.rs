@@ -62,7 +62,7 @@ fn the_timer_thread_wakes_sleeping_lanes_on_real_time() {
     publisher.publish(patchbay_bus::Outgoing { topic: "t", ..Default::default() }).unwrap();
     settled(&subscription);
     let took = start.elapsed();
-    assert!(took >= Duration::from_millis(60) && took < Duration::from_secs(5), "{took:?}");
+    assert!(took >= Duration::from_millis(60), "too early: {took:?}");
     broker.remove(&subscription);
     lanes.into_iter().for_each(|lane| lane.join().unwrap());
     broker.stop_timer();

@@ -12,7 +12,7 @@ use patchbay_testkit::eventually;
 use serde_json::Value;
 
 /// Longest wait for anything: only a broken test takes it.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A home folder with nothing in it.
 pub(crate) struct Home {

@@ -24,7 +24,7 @@ impl Served {
     pub(crate) async fn new(limits: GatewayLimits) -> Served {
         let home = tempfile::tempdir().expect("a folder");
         let host = Host::start(Settings::of_home(home.path())).await.expect("a host");
-        host.ready(std::time::Duration::from_secs(10)).await.expect("a host that is ready");
+        host.ready(std::time::Duration::from_secs(60)).await.expect("a host that is ready");
         let gateway = Gateway::new(host.clone(), limits);
         Served { host, gateway: gateway.clone(), router: router(gateway), _home: home }
     }
@@ -48,7 +48,7 @@ impl Served {
     }
 
     pub(crate) async fn end(self) {
-        let report = self.host.shutdown(std::time::Duration::from_secs(5)).await;
+        let report = self.host.shutdown(std::time::Duration::from_secs(60)).await;
         assert!(report.clean, "{report:?}");
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use patchbay_lifecycle::{Command, CommandError, PluginName, Track};
 use ractor::{RpcReplyPort, rpc::CallResult};
+use tokio::sync::watch::error::RecvError;
 
 use super::HostHandle;
 use crate::{
@@ -121,13 +122,23 @@ impl HostHandle {
     ) -> Result<(), HostError> {
         let mut snapshots = self.shared.context.snapshot.subscribe();
         let mut end = self.shared.end.subscribe();
-        let found = snapshots.wait_for(|snapshot| accept(snapshot));
+        let found = async {
+            loop {
+                // Out of the channel before `accept` is asked: it may look at the host itself, and
+                // a look inside a look waits for a writer that waits for the outer one.
+                let snapshot = Arc::clone(&snapshots.borrow_and_update());
+                if accept(&snapshot) {
+                    return Ok(());
+                }
+                snapshots.changed().await?;
+            }
+        };
         tokio::select! {
             // What was waited for counts, even if the host ends at the same moment.
             biased;
             found = tokio::time::timeout(limit, found) => match found {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(_)) => Err(HostError::Closing),
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(RecvError { .. })) => Err(HostError::Closing),
                 Err(_) => Err(HostError::Timeout { operation, limit }),
             },
             _ = end.wait_for(Option::is_some) => Err(HostError::Closing),

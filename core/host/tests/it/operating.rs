@@ -1,6 +1,7 @@
 //! What an operator does with a running plugin.
 
 use patchbay_host::HostError;
+use patchbay_testkit::eventually;
 use serde_json::json;
 
 use crate::rig::{LONG, Plan, Plugin};
@@ -67,5 +68,22 @@ async fn what_is_not_there_is_refused() {
     let error = rig.host.resume("echo", "test").await.expect_err("refused");
     assert_eq!(error.code(), "wrong_state");
     rig.host.rescan(LONG).await.expect("it is read");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_waits_may_look_at_the_host_while_it_changes() {
+    let plan = Plan::new();
+    plan.enable(&Plugin::new("echo", "1.0.0"));
+    let rig = plan.start().await;
+    let host = rig.host.clone();
+    let pausing = tokio::spawn(async move { host.pause("echo", "test").await });
+    let look = || (rig.view("echo").state == "paused").then_some(());
+    rig.until("echo", |_| {
+        eventually("the change to come while it is waited for", LONG, look);
+        true
+    })
+    .await;
+    pausing.await.expect("it ends").expect("it pauses");
     rig.end().await;
 }

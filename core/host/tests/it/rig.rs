@@ -13,7 +13,7 @@ use patchbay_testkit::{Home, fixture};
 use serde_json::{Value, json};
 
 /// Longest wait for anything; far beyond what anything takes.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A home and its host.
 pub(crate) struct Rig {

@@ -1,6 +1,6 @@
 //! The end of the host (P-35).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use patchbay_host::{HostError, PublishError, Room};
 use serde_json::json;
@@ -46,11 +46,12 @@ async fn a_handler_that_hangs_does_not_delay_the_end_beyond_the_deadline() {
     let rig = plan.start().await;
     rig.publish("in.hung", "hang").await;
     rig.ledger_until("hung", |it| it.in_flight == 1).await;
-    let began = Instant::now();
-    let report = rig.host.shutdown(Duration::from_secs(4)).await;
+    // The call returns after the end of the host only: who waits for it waits for ever.
+    let ending = rig.host.shutdown(Duration::from_secs(4));
+    let report = tokio::time::timeout(LONG, ending).await;
     // The gate opens whatever follows, so that the thread does not outlive the test for long.
     std::fs::write(&gate, "").expect("a file");
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    let report = report.expect("it does not wait for the call");
     assert!(!report.clean && report.quarantined, "{report:#?}");
     assert!(report.unfinished.iter().all(|it| it.plugin == "hung"), "{report:#?}");
     let text = std::fs::read_to_string(&journal).expect("it was written");

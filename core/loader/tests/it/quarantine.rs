@@ -78,7 +78,7 @@ fn used(rig: &Rig, library: &Path, topic: &str) -> Arc<Instance> {
 
 #[test]
 fn a_forgotten_thread_keeps_its_library_until_it_ends() {
-    for topic in ["thread:300", "barethread:300"] {
+    for topic in ["thread:2000", "barethread:2000"] {
         let rig = Rig::new();
         let instance = used(&rig, &Hostile::new().build(), topic);
         let retired = rig.retire_at_once(&instance);
@@ -165,7 +165,7 @@ fn a_lane_that_was_given_up_keeps_its_library_until_it_comes_back() {
     let instance = rig.load(&Hostile::new().build());
     let desk = Desk::new();
     let lane = desk.lane(&instance, 0, 1);
-    let token = desk.post("sleep:300");
+    let token = desk.post("sleep:2000");
     desk.close();
     eventually("the call to begin", SOON, || desk.begun(token).then_some(()));
     let retired = rig.retire_at_once(&instance);

@@ -204,7 +204,9 @@ fn an_own_loop_hears_of_everything_through_its_bell() {
     }
     rig.until_done(&subscription, 200);
     let stats = pool.stats();
-    assert!(stats.wakes <= 210, "{stats:?}");
+    // Each message wakes at most twice: when it comes, and when its call ends after a question in
+    // vain. A loop that is rung without a cause is rung without end.
+    assert!(stats.wakes <= 2 * 200 + 10, "{stats:?}");
     assert_eq!(stats.suspended, 200);
     rig.close(pool);
     assert_eq!(desk.open(), 0);

@@ -17,7 +17,7 @@ use patchbay_loader::{
 use super::{Desk, services::Recorder};
 
 /// Long enough for anything that happens, on a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Generations are told apart by number in the whole process, so tests must not share one.
 static GENERATION: AtomicU64 = AtomicU64::new(1000);
