@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use patchbay_wire::{Topic, TopicPattern};
 
 pub(crate) use self::{
-    bus::{PublishArgs, RequestArgs, SubscribeArgs, TopicVerb},
+    bus::{LevelArg, PublishArgs, RequestArgs, SubscribeArgs, TopicVerb},
     dlq::{DlqVerb, FilterArgs, WorkArgs},
     host::{CompletionsArgs, ConfigVerb, LogFormat, ShutdownArgs, UpArgs, WaitArgs},
     plugin::{ActivateArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, Template},

@@ -2,8 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::http::HeaderMap;
 use patchbay_host::{
-    NewMessage,
+    Level, NewMessage,
     view::{DeadLetterView, FailureRecord, Published, SeenMessage},
 };
 use patchbay_wire::api::{Headers, MessageView, PayloadView, Problem, Publish, instant};
@@ -11,6 +12,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{gateway::parse_duration, problem::ApiError};
+
+/// Headers of an HTTP request that say the same as fields of its body: dedup key, level, not before,
+/// expires.
+pub(crate) const TERMS: [&str; 4] =
+    ["patchbay-dedup-key", "patchbay-level", "patchbay-not-before", "patchbay-expires"];
+/// Longest dedup key.
+const DEDUP_KEY_MAX: usize = 255;
 
 /// A message as a tap shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +66,28 @@ pub enum Outcome {
     Refused(Problem),
 }
 
+/// Puts what the headers of an HTTP request say about a message into the message.
+pub(crate) fn take_terms(publish: &mut Publish, headers: &HeaderMap) -> Result<(), ApiError> {
+    let fields = [
+        (TERMS[0], &mut publish.dedup_key),
+        (TERMS[1], &mut publish.level),
+        (TERMS[2], &mut publish.not_before),
+        (TERMS[3], &mut publish.expires),
+    ];
+    for (name, field) in fields {
+        let Some(value) = headers.get(name) else { continue };
+        let text = value.to_str().map_err(|_| {
+            ApiError::invalid(format!("the header `{name}` is not printable ASCII")).rejected()
+        })?;
+        if field.as_ref().is_some_and(|said| said != text) {
+            let why = format!("the header `{name}` and the body say different things");
+            return Err(ApiError::invalid(why).rejected());
+        }
+        *field = Some(text.to_owned());
+    }
+    Ok(())
+}
+
 /// Makes the host's form of an offered message.
 pub(crate) fn to_host(mut publish: Publish) -> Result<NewMessage, ApiError> {
     let payload = publish.take_payload().map_err(|error| {
@@ -80,6 +110,18 @@ pub(crate) fn to_host(mut publish: Publish) -> Result<NewMessage, ApiError> {
         (None, Some(text)) => Some(parse_instant("expires", text)?),
         (None, None) => None,
     };
+    let not_before_ns = match &publish.not_before {
+        Some(text) => Some(parse_instant("not_before", text)?),
+        None => None,
+    };
+    let level = match &publish.level {
+        Some(text) => Some(parse_level(text)?),
+        None => None,
+    };
+    if publish.dedup_key.as_ref().is_some_and(|key| !(1..=DEDUP_KEY_MAX).contains(&key.len())) {
+        let why = format!("`dedup_key` must have 1 to {DEDUP_KEY_MAX} bytes");
+        return Err(ApiError::invalid(why).rejected());
+    }
     Ok(NewMessage {
         topic: publish.topic,
         key: publish.key,
@@ -87,6 +129,9 @@ pub(crate) fn to_host(mut publish: Publish) -> Result<NewMessage, ApiError> {
         payload,
         id,
         expires_ns,
+        not_before_ns,
+        dedup_key: publish.dedup_key,
+        level,
     })
 }
 
@@ -129,6 +174,10 @@ fn parse_id(text: &str) -> Result<u128, ApiError> {
     })
 }
 
+fn parse_level(text: &str) -> Result<Level, ApiError> {
+    text.parse::<Level>().map_err(|error| ApiError::invalid(error.to_string()).rejected())
+}
+
 fn parse_instant(field: &str, text: &str) -> Result<u64, ApiError> {
     let wrong = |why: &dyn std::fmt::Display| {
         let why = format!("`{field}` must be a time such as `2026-01-31T12:00:00Z`: {why}");
@@ -167,6 +216,9 @@ mod tests {
             (r#"{"topic":"t","id":"7"}"#, "UUID"),
             (r#"{"topic":"t","ttl":"7"}"#, "duration"),
             (r#"{"topic":"t","expires":"soon"}"#, "`expires`"),
+            (r#"{"topic":"t","not_before":"soon"}"#, "`not_before`"),
+            (r#"{"topic":"t","level":"tape"}"#, "memory, process or disk"),
+            (r#"{"topic":"t","dedup_key":""}"#, "`dedup_key`"),
             (r#"{"topic":"t","ttl":"1s","expires":"2026-01-31T12:00:00Z"}"#, "one of them"),
             (r#"{"topic":"t","text":"","base64":""}"#, "one payload"),
         ] {

@@ -93,6 +93,18 @@ impl From<PublishError> for ApiError {
     fn from(error: PublishError) -> ApiError {
         let (status, title) = match &error {
             PublishError::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, "a queue is full"),
+            PublishError::BacklogFull { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "a backlog is full")
+            }
+            PublishError::Expired => (StatusCode::BAD_REQUEST, "it expires too early"),
+            PublishError::DedupMismatch { .. } => (StatusCode::CONFLICT, "the dedup key is taken"),
+            PublishError::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "no room on disk"),
+            PublishError::JournalFailed { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the journal has failed")
+            }
+            PublishError::NoJournal { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "there is no journal")
+            }
             PublishError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
             PublishError::Invalid { .. } => (StatusCode::BAD_REQUEST, "not valid"),
             PublishError::Reserved { .. } => (StatusCode::FORBIDDEN, "the topic is reserved"),
@@ -103,11 +115,8 @@ impl From<PublishError> for ApiError {
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "the host failed"),
         };
         let api = ApiError::new(status, error.code(), title, error.to_string(), error.hint());
-        match error {
-            // The request was accepted; only its reply is missing (P-5).
-            PublishError::NoReply { .. } => api,
-            _ => api.rejected(),
-        }
+        // What may have been accepted is not called rejected (P-5).
+        if error.is_unknown() { api } else { api.rejected() }
     }
 }
 
@@ -123,6 +132,17 @@ mod tests {
         assert_eq!((full.0.status, full.0.rejected), (429, true));
         let silent = ApiError::from(PublishError::NoReply { limit: Duration::from_secs(1) });
         assert_eq!((silent.0.status, silent.0.rejected), (504, false));
+        for (error, status, code, rejected) in [
+            (PublishError::StorageFull, 507, "storage_full", true),
+            (PublishError::JournalFailed { written: false }, 503, "journal_failed", true),
+            (PublishError::JournalFailed { written: true }, 503, "journal_failed", false),
+            (PublishError::BacklogFull { subscription: "a".into() }, 429, "backlog_full", true),
+            (PublishError::DedupMismatch { first: "b".into() }, 409, "dedup_mismatch", true),
+            (PublishError::Closed, 503, "closing", true),
+        ] {
+            let api = ApiError::from(error).0;
+            assert_eq!((api.status, &*api.code, api.rejected), (status, code, rejected));
+        }
     }
 
     #[test]

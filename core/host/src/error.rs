@@ -127,7 +127,8 @@ pub enum LetterError {
     Closing,
 }
 
-/// Why a publish or a request from outside was refused. Nothing was accepted.
+/// Why a publish or a request from outside was refused. Nothing was accepted, unless
+/// [`is_unknown`](PublishError::is_unknown) says that this is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -136,6 +137,36 @@ pub enum PublishError {
     Full {
         /// Plugin and pattern.
         subscription: String,
+    },
+    /// As many durable messages wait for a matching subscription as may.
+    #[error("the backlog of {subscription} is full")]
+    BacklogFull {
+        /// Plugin and pattern.
+        subscription: String,
+    },
+    /// It would be of no use any more when it may first be handed out.
+    #[error("the message expires before it may be handed out")]
+    Expired,
+    /// Something else was published under the same dedup key.
+    #[error("the dedup key was used for another payload, by message {first}")]
+    DedupMismatch {
+        /// The message that was accepted under it.
+        first: String,
+    },
+    /// There is no room on disk for it.
+    #[error("there is no room in the journal for the message")]
+    StorageFull,
+    /// The journal cannot write any more.
+    #[error("the journal has failed; {}", if *written { "whether the message was recorded is not known" } else { "the message was not recorded" })]
+    JournalFailed {
+        /// Whether the message may have been recorded.
+        written: bool,
+    },
+    /// The host keeps no journal.
+    #[error("the host keeps no journal, so it can accept nothing at level `{level}`")]
+    NoJournal {
+        /// The level asked for.
+        level: String,
     },
     /// The payload is larger than allowed.
     #[error("the payload has {size} bytes, at most {limit} are allowed")]
@@ -243,11 +274,23 @@ impl LetterError {
 // === impl PublishError ===
 
 impl PublishError {
+    /// Whether nobody knows if the message was accepted (P-5).
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, PublishError::NoReply { .. } | PublishError::JournalFailed { written: true })
+    }
+
     /// Stable word for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             PublishError::Full { .. } => "queue_full",
+            PublishError::BacklogFull { .. } => "backlog_full",
+            PublishError::Expired => "expired",
+            PublishError::DedupMismatch { .. } => "dedup_mismatch",
+            PublishError::StorageFull => "storage_full",
+            PublishError::JournalFailed { .. } => "journal_failed",
+            PublishError::NoJournal { .. } => "no_journal",
             PublishError::TooLarge { .. } => "too_large",
             PublishError::Invalid { .. } => "invalid_message",
             PublishError::Reserved { .. } => "reserved_topic",
@@ -263,6 +306,19 @@ impl PublishError {
     pub fn hint(&self) -> &'static str {
         match self {
             PublishError::Full { .. } => "publish more slowly, or raise the subscription's queue",
+            PublishError::BacklogFull { .. } => {
+                "publish more slowly, let the plugin catch up, or raise its backlog"
+            }
+            PublishError::Expired => "choose a later expiry or an earlier start",
+            PublishError::DedupMismatch { .. } => "use a new key for a new message",
+            PublishError::StorageFull => {
+                "make room on the disk; publishes are accepted again by themselves"
+            }
+            PublishError::JournalFailed { .. } => {
+                "restart the host: it reads what is really on disk; a repeat with the same dedup \
+                 key is safe"
+            }
+            PublishError::NoJournal { .. } => "start the host with a journal",
             PublishError::TooLarge { .. } => "send a reference to the data instead of the data",
             PublishError::Invalid { .. } => "correct the message and publish it again",
             PublishError::Reserved { .. } => "use a topic that does not start with `$PB`",

@@ -262,13 +262,14 @@ impl HostHandle {
         show::generations(self.context(), &self.snapshot())
     }
 
-    /// Publishes one message.
+    /// Publishes one message, and returns when it has its level.
     ///
     /// # Errors
-    /// [`PublishError`]; nothing was accepted.
+    /// [`PublishError`]; nothing was accepted, unless
+    /// [`is_unknown`](PublishError::is_unknown) says that this is not known.
     ///
     /// # Cancel safety
-    /// With [`Room::Within`]: the message was accepted or was not; the caller does not learn which.
+    /// The message was accepted or was not; the caller does not learn which.
     pub async fn publish(
         &self,
         message: NewMessage,
@@ -286,11 +287,7 @@ impl HostHandle {
         messages: Vec<NewMessage>,
         room: Room,
     ) -> Vec<Result<Published, PublishError>> {
-        let mut outcomes = Vec::with_capacity(messages.len());
-        for message in &messages {
-            outcomes.push(self.shared.counter.publish(self.context(), message, room).await);
-        }
-        outcomes
+        self.shared.counter.publish_many(self.context(), &messages, room).await
     }
 
     /// Publishes a message and waits for the reply.

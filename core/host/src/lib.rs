@@ -31,6 +31,8 @@ pub mod host;
 pub mod settings;
 pub mod view;
 
+pub use patchbay_bus::Level;
+
 pub use self::{
     error::{HostError, LetterError, PublishError, StartError},
     handle::HostHandle,

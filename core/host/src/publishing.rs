@@ -7,7 +7,7 @@ use std::{
 };
 
 use patchbay_abi::message::header;
-use patchbay_bus::{self as bus, Broker, Outgoing, Publisher, RequestError, Tap};
+use patchbay_bus::{self as bus, Broker, Level, Outgoing, Pending, Publisher, RequestError, Tap};
 use patchbay_slab::Message;
 use patchbay_wire::{Topic, TopicPattern};
 use serde_json::Value;
@@ -45,6 +45,12 @@ pub struct NewMessage {
     pub id: Option<u128>,
     /// When it is no longer of use, nanoseconds since the Unix epoch.
     pub expires_ns: Option<u64>,
+    /// Not to be handed out before, nanoseconds since the Unix epoch.
+    pub not_before_ns: Option<u64>,
+    /// A repeat to the same topic under the same key is delivered to nobody (P-6).
+    pub dedup_key: Option<String>,
+    /// At least this level, if it is above that of the topic (P-3).
+    pub level: Option<Level>,
 }
 
 /// How long a publish may wait for room in a full queue.
@@ -127,13 +133,46 @@ impl Counter {
         Counter { broker, idle: Mutex::default() }
     }
 
-    /// Publishes one message.
+    /// Publishes one message, and waits until it has its level.
     pub(crate) async fn publish(
         &self,
         context: &Context,
         message: &NewMessage,
         room: Room,
     ) -> Result<Published, PublishError> {
+        let pending = self.submit(context, message, room).await?;
+        settled(context, pending).await
+    }
+
+    /// Publishes messages in order, each on its own, and waits until each has its level: those on
+    /// their way to the disk share the way.
+    pub(crate) async fn publish_many(
+        &self,
+        context: &Context,
+        messages: &[NewMessage],
+        room: Room,
+    ) -> Vec<Result<Published, PublishError>> {
+        let mut submitted = Vec::with_capacity(messages.len());
+        for message in messages {
+            submitted.push(self.submit(context, message, room).await);
+        }
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for pending in submitted {
+            outcomes.push(match pending {
+                Ok(pending) => settled(context, pending).await,
+                Err(error) => Err(error),
+            });
+        }
+        outcomes
+    }
+
+    /// Gives one message to the bus, as soon as there is room.
+    async fn submit(
+        &self,
+        context: &Context,
+        message: &NewMessage,
+        room: Room,
+    ) -> Result<Pending, PublishError> {
         let limit = match room {
             Room::Now => Duration::ZERO,
             Room::Within(limit) => limit.min(context.settings.limits.publish_timeout),
@@ -141,13 +180,11 @@ impl Counter {
         let until = tokio::time::Instant::now() + limit;
         let headers = self.headers(context, message)?;
         loop {
-            let full = match self.try_publish(context, message, &headers)? {
-                Ok(published) => return Ok(told(&published)),
+            let full = match self.try_submit(context, message, &headers)? {
+                Ok(pending) => return Ok(pending),
                 Err(subscription) => subscription,
             };
-            let refused = PublishError::Full {
-                subscription: format!("{} for `{}`", full.owner(), full.spec().pattern),
-            };
+            let refused = PublishError::Full { subscription: name_of(&full) };
             let notice = std::sync::Arc::new(Notice(tokio::sync::Notify::new()));
             match full.when_room(size(message), notice.clone()) {
                 bus::Room::Now if limit.is_zero() => return Err(refused),
@@ -181,18 +218,18 @@ impl Counter {
         asked.map_err(|error| request_refused(context, &message.topic, error))
     }
 
-    fn try_publish(
+    fn try_submit(
         &self,
         context: &Context,
         message: &NewMessage,
         headers: &[(String, String)],
-    ) -> Result<Result<bus::Published, std::sync::Arc<bus::Subscription>>, PublishError> {
+    ) -> Result<Result<Pending, std::sync::Arc<bus::Subscription>>, PublishError> {
         let headers = borrowed(headers);
         let mut publisher = self.take();
-        let published = publisher.publish(outgoing(message, &headers));
+        let submitted = publisher.submit(outgoing(message, &headers));
         self.give_back(publisher);
-        match published {
-            Ok(published) => Ok(Ok(published)),
+        match submitted {
+            Ok(pending) => Ok(Ok(pending)),
             Err(bus::PublishError::Full { subscription }) => Ok(Err(subscription)),
             Err(error) => Err(refused(context, &error)),
         }
@@ -278,16 +315,42 @@ pub(crate) fn request_refused(context: &Context, topic: &str, error: RequestErro
     }
 }
 
+/// Waits until a message has its level. No thread waits with it.
+async fn settled(context: &Context, pending: Pending) -> Result<Published, PublishError> {
+    match pending.await {
+        Ok(published) => Ok(told(&published)),
+        Err(error) => Err(refused(context, &error)),
+    }
+}
+
+fn name_of(subscription: &bus::Subscription) -> String {
+    format!("{} for `{}`", subscription.owner(), subscription.spec().pattern)
+}
+
 fn refused(context: &Context, error: &bus::PublishError) -> PublishError {
     match error {
-        bus::PublishError::Full { subscription } => PublishError::Full {
-            subscription: format!("{} for `{}`", subscription.owner(), subscription.spec().pattern),
-        },
+        bus::PublishError::Full { subscription } => {
+            PublishError::Full { subscription: name_of(subscription) }
+        }
+        bus::PublishError::BacklogFull { subscription } => {
+            PublishError::BacklogFull { subscription: name_of(subscription) }
+        }
         bus::PublishError::TooLarge { size, limit } => {
             PublishError::TooLarge { size: *size, limit: *limit }
         }
         bus::PublishError::HopLimit { .. } => {
             PublishError::HopLimit { limit: context.broker.config().max_hops }
+        }
+        bus::PublishError::Expired => PublishError::Expired,
+        bus::PublishError::DedupMismatch { first } => {
+            PublishError::DedupMismatch { first: uuid::Uuid::from_u128(*first).to_string() }
+        }
+        bus::PublishError::StorageFull => PublishError::StorageFull,
+        bus::PublishError::JournalFailed { written } => {
+            PublishError::JournalFailed { written: *written }
+        }
+        bus::PublishError::NoJournal { level } => {
+            PublishError::NoJournal { level: level.to_string() }
         }
         bus::PublishError::Closed => PublishError::Closed,
         other => PublishError::Invalid { problem: crate::watch::prepared::chain(other) },
@@ -305,7 +368,9 @@ fn outgoing<'a>(message: &'a NewMessage, headers: &'a [(&'a str, &'a str)]) -> O
         cause: None,
         // A thread of the runtime never waits for room; the caller's task does.
         no_wait: true,
-        ..Outgoing::default()
+        level: message.level,
+        dedup_key: message.dedup_key.as_deref(),
+        not_before_ns: message.not_before_ns.unwrap_or(0),
     }
 }
 
@@ -322,9 +387,9 @@ fn size(message: &NewMessage) -> usize {
 fn told(published: &bus::Published) -> Published {
     Published {
         mid: uuid::Uuid::from_u128(published.id).to_string(),
-        seq: None,
-        level: "memory".to_owned(),
+        seq: published.seq,
+        level: published.level.to_string(),
         routed: published.routed,
-        duplicate: false,
+        duplicate: published.duplicate,
     }
 }

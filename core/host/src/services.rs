@@ -333,10 +333,12 @@ fn own_headers_only<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str
 
 fn refusal(error: &PublishError) -> Refused {
     match error {
-        PublishError::Full { .. } => Refused::Full { token: None },
+        PublishError::Full { .. }
+        | PublishError::BacklogFull { .. }
+        | PublishError::StorageFull => Refused::Full { token: None },
         PublishError::TooLarge { .. } => Refused::TooLarge,
         PublishError::HopLimit { .. } => Refused::HopLimit,
-        PublishError::Closed => Refused::Closed,
+        PublishError::Closed | PublishError::JournalFailed { .. } => Refused::Closed,
         _ => Refused::Invalid,
     }
 }

@@ -45,6 +45,15 @@ pub struct Publish {
     /// When the message is no longer of use, RFC 3339; instead of `ttl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// Not to be handed out before then, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// A repeat of the same caller to the same topic under the same key is delivered to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup_key: Option<String>,
+    /// At least this level, if it is above that of the topic: `memory`, `process` or `disk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
     /// How long to wait for room in a full queue, such as `2s`; absent = not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<String>,

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use patchbay_wire::{Topic, TopicPattern};
 
 use super::{duration, future, header, pattern, topic};
@@ -12,6 +12,8 @@ use super::{duration, future, header, pattern, topic};
 Examples:
   patchbay publish orders.new '{\"id\": 7}'
   patchbay publish orders.new '{\"id\": 7}' --key customer-12 --header source=shop
+  patchbay publish orders.new '{\"id\": 7}' --level disk --dedup-key order-7
+  patchbay publish reminders.send '{\"id\": 7}' --not-before 10m --expires 1h
   patchbay publish transcript.raw --file meeting.vtt
   tail -f orders.ndjson | patchbay publish orders.new --lines --file -
 
@@ -45,9 +47,29 @@ pub(crate) struct PublishArgs {
     /// Until when the message is of use: a time, or a duration from now
     #[arg(long, value_name = "TIME", value_parser = future, conflicts_with = "ttl")]
     pub(crate) expires: Option<String>,
+    /// When the message may first be handed out: a time, or a duration from now
+    #[arg(long, value_name = "TIME", value_parser = future)]
+    pub(crate) not_before: Option<String>,
+    /// A repeat to the topic under the same key is delivered to nobody
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["lines", "count"])]
+    pub(crate) dedup_key: Option<String>,
+    /// At least this level, if it is above that of the topic
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) level: Option<LevelArg>,
     /// How long to wait for room when a queue is full
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
+}
+
+/// How safe a message is once it is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelArg {
+    /// In a bounded queue: it ends with the host
+    Memory,
+    /// Written to the journal: it survives the death of the host
+    Process,
+    /// Forced to the disk: it survives the death of the machine
+    Disk,
 }
 
 #[derive(Debug, Args)]

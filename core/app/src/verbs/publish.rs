@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use self::source::{content_type, read_lines, read_whole};
 use crate::{
-    args::{PublishArgs, RequestArgs},
+    args::{LevelArg, PublishArgs, RequestArgs},
     client::{escaped, refused},
     context::Context,
     failure::Failure,
@@ -38,6 +38,9 @@ pub(super) async fn run(context: &Context, args: PublishArgs) -> Result<(), Fail
         headers: Headers(args.headers),
         ttl: args.ttl.map(|ttl| humantime::format_duration(ttl).to_string()),
         expires: args.expires,
+        not_before: args.not_before,
+        dedup_key: args.dedup_key,
+        level: args.level.map(|level| word(level).to_owned()),
         ..Publish::default()
     };
     let path = match args.wait {
@@ -145,7 +148,18 @@ async fn send(
     Ok(())
 }
 
+fn word(level: LevelArg) -> &'static str {
+    match level {
+        LevelArg::Memory => "memory",
+        LevelArg::Process => "process",
+        LevelArg::Disk => "disk",
+    }
+}
+
 fn told(published: &Published) -> String {
+    if published.duplicate {
+        return format!("repeated {} ({}); nobody got it again", published.mid, published.level);
+    }
     let receivers = match published.routed {
         0 => "nobody subscribes to the topic".to_owned(),
         1 => "1 subscription got it".to_owned(),

@@ -52,6 +52,28 @@ fn the_four_statuses_are_seen_where_they_lead() {
 }
 
 #[test]
+fn a_message_may_start_later_end_earlier_and_be_repeated() {
+    let (home, _up) = echoing();
+    let first = home.ok(&["publish", "echo.ack", "1", "--dedup-key", "k"]);
+    home.ledger_says("done", 1);
+    let repeat = home.ok(&["publish", "echo.ack", "1", "--dedup-key", "k"]);
+    assert_eq!((&repeat["duplicate"], &repeat["mid"]), (&true.into(), &first["mid"]));
+    home.run(&["publish", "echo.ack", "2", "--dedup-key", "k"]).failed(4, &["another payload"]);
+    home.ok(&["publish", "echo.ack", "1", "--not-before", "1h"]);
+    home.ledger_says("delayed", 1);
+    home.ok(&["publish", "echo.ack", "1", "--expires", "2000-01-01T00:00:00Z"]);
+    home.ledger_says("accepted", 3);
+    eventually("the expired one is dropped", LONG, || {
+        let ledger = home.ok(&["ledger"]);
+        (ledger[0]["dropped"]["expired"] == 1).then_some(())
+    });
+    home.run(&["publish", "echo.ack", "1", "--not-before", "2h", "--expires", "1h"])
+        .failed(2, &["expires before"]);
+    home.run(&["publish", "echo.ack", "1", "--level", "tape"]).failed(2, &["disk"]);
+    home.run(&["publish", "echo.ack", "1", "--expires", "soon"]).failed(2, &["2h"]);
+}
+
+#[test]
 fn dead_letters_are_selected_sent_back_and_deleted() {
     let (home, _up) = echoing();
     for n in 0..3 {

@@ -27,7 +27,7 @@ use super::Route;
 use crate::{
     exchange::{Body, Params, json},
     gateway::Gateway,
-    message::{Outcome, Passed, to_host, view},
+    message::{Outcome, Passed, TERMS, take_terms, to_host, view},
     problem::ApiError,
     stream::{Item, line, respond},
 };
@@ -58,12 +58,18 @@ struct Pattern {
 async fn publish(
     State(gateway): State<Gateway>,
     Params(query): Params<Waiting>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     if body.lines {
+        if let Some(name) = TERMS.into_iter().find(|name| headers.contains_key(*name)) {
+            let why = format!("with several messages, what `{name}` says is a field of each");
+            return Err(ApiError::invalid(why).rejected());
+        }
         return publish_lines(&gateway, query.wait.as_deref(), &body).await;
     }
-    let offered: Publish = body.json().map_err(ApiError::rejected)?;
+    let mut offered: Publish = body.json().map_err(ApiError::rejected)?;
+    take_terms(&mut offered, &headers)?;
     let room = room(&gateway, offered.wait.as_deref().or(query.wait.as_deref()))?;
     let message = to_host(offered)?;
     Ok(Json(gateway.host.publish(message, room).await?).into_response())
@@ -147,6 +153,10 @@ async fn request(
     let asked: Request = body.json().map_err(ApiError::rejected)?;
     let limit = gateway.wait(asked.timeout.as_deref()).map_err(ApiError::rejected)?;
     let message = to_host(asked.message)?;
+    if message.dedup_key.is_some() || message.not_before_ns.is_some() {
+        let why = "a request has no `dedup_key` and no `not_before`: somebody waits for its reply";
+        return Err(ApiError::invalid(why).rejected());
+    }
     let reply = gateway.host.request(message, limit).await?;
     let bytes = HeaderValue::from_static("application/octet-stream");
     if headers.get(ACCEPT) == Some(&bytes) {

@@ -71,3 +71,41 @@ async fn a_tap_shows_messages_in_the_form_that_is_asked_for() {
     drop(events);
     served.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_under_the_same_key_is_told_what_the_first_was() {
+    let served = Served::new(GatewayLimits::default()).await;
+    let publish = async |key: &'static str, body: &'static str| {
+        let request = Request::post("/api/v1/messages").header("patchbay-dedup-key", key);
+        let request = request.body(Body::from(body)).expect("a request");
+        let answer = router(served.gateway.clone()).oneshot(request).await.expect("an answer");
+        let status = answer.status().as_u16();
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await.expect("a body");
+        let value: serde_json::Value = serde_json::from_slice(&body.to_bytes()).expect("JSON");
+        (status, value)
+    };
+    let (status, first) = publish("one", r#"{"topic":"a","data":1}"#).await;
+    assert_eq!((status, &first["duplicate"]), (200, &false.into()), "{first}");
+    let (status, repeat) = publish("one", r#"{"topic":"a","data":1,"dedup_key":"one"}"#).await;
+    assert_eq!((status, &repeat["duplicate"]), (200, &true.into()), "{repeat}");
+    assert_eq!(repeat["mid"], first["mid"]);
+    // Another topic or another key is another message.
+    for (key, body) in [("one", r#"{"topic":"b","data":1}"#), ("two", r#"{"topic":"a","data":1}"#)]
+    {
+        let (status, other) = publish(key, body).await;
+        assert_eq!((status, &other["duplicate"]), (200, &false.into()), "{other}");
+    }
+    let (status, refused) = publish("one", r#"{"topic":"a","data":2}"#).await;
+    assert_eq!((status, &refused["code"]), (409, &"dedup_mismatch".into()), "{refused}");
+    assert_eq!(refused["rejected"], true);
+    assert!(
+        refused["detail"]
+            .as_str()
+            .is_some_and(|it| it.contains(first["mid"].as_str().expect("a mid")))
+    );
+    let (status, refused) = publish("one", r#"{"topic":"a","dedup_key":"two"}"#).await;
+    assert_eq!((status, &refused["code"]), (400, &"invalid_request".into()), "{refused}");
+    let (status, refused) = publish("", r#"{"topic":"a"}"#).await;
+    assert_eq!((status, &refused["code"]), (400, &"invalid_request".into()), "{refused}");
+    served.end().await;
+}
