@@ -34,7 +34,8 @@ pub enum Effect {
     Tell(super::report::Entry),
 }
 
-/// One thing to do. Every action ends, within a limit of its own, well or badly.
+/// One thing to do. Every action ends, within a limit of its own, well or badly. `SetShare(0)`,
+/// `Mirror(false)`, `Revoke` and `Dismiss` only take away, and always end well.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Make this durable under the plugin's name, in place of what stood there.

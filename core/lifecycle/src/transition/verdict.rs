@@ -143,6 +143,13 @@ impl Rule {
             self.retry_rate(candidate, baseline),
             self.p99(candidate, baseline),
         ];
+        if candidate.samples < min_samples {
+            // Too few to say anything about what is only counted.
+            let counted = [Metric::ErrorRate, Metric::RetryRate, Metric::P99];
+            for finding in findings.iter_mut().filter(|it| counted.contains(&it.metric)) {
+                finding.verdict = Verdict::Inconclusive;
+            }
+        }
         findings.extend(comparison.map(|it| self.output_match(it, min_samples)));
         Judgement::of(findings)
     }
@@ -199,9 +206,11 @@ impl Rule {
         }
         let differs = 1.0 - *matched as f64 / *compared as f64;
         let allowed = 1.0 - self.match_threshold;
-        let verdict = if lower_bound(differs, *compared) > allowed {
+        let verdict = if *compared < min_samples {
+            Verdict::Inconclusive
+        } else if lower_bound(differs, *compared) > allowed {
             Verdict::Fail
-        } else if differs > allowed || *compared < min_samples {
+        } else if differs > allowed {
             Verdict::Inconclusive
         } else {
             Verdict::Pass

@@ -50,10 +50,12 @@ impl Transition {
                 self.turn_to(outcome, now, &mut out);
             }
             Asked::Rollback => {
-                if self.is_committed() && self.spec.state == StateRule::ForwardOnly {
-                    return Err(AskRefused::ForwardOnly);
+                if self.is_committed() {
+                    if self.spec.state == StateRule::ForwardOnly {
+                        return Err(AskRefused::ForwardOnly);
+                    }
+                    self.way_back()?;
                 }
-                self.way_back()?;
                 let reason = format!("rolled back by {who}");
                 let outcome = Outcome::new(OutcomeKind::RolledBack, "operator", &reason);
                 self.turn_to(outcome, now, &mut out);
@@ -75,7 +77,7 @@ impl Transition {
     }
 
     /// Whether the cutover is durable, or may be at any moment.
-    fn is_committed(&self) -> bool {
+    pub(super) fn is_committed(&self) -> bool {
         self.cut || self.phase == Phase::Committing
     }
 

@@ -41,7 +41,7 @@ impl Transition {
                 self.turn = None;
                 self.lost = Some(format!("it cannot be started again: {}", refusal.reason));
                 self.tell("the old version cannot be kept ready", now, out);
-                self.weigh(now, out);
+                self.baked(now, out);
             }
             (phase, Err(refusal)) if self.fenced && self.way_back().is_err() => {
                 self.turn = None;
@@ -58,8 +58,10 @@ impl Transition {
                 self.leave(outcome, now, out);
             }
             (phase, Ok(brought)) => {
-                if phase == Phase::CuttingOver {
-                    self.fence();
+                match phase {
+                    Phase::CuttingOver => self.fence(),
+                    Phase::Baking => self.cold = false,
+                    _ => {}
                 }
                 if let Some(outcome) = self.take_turn(now, out) {
                     return self.leave(outcome, now, out);
@@ -130,12 +132,8 @@ impl Transition {
             }
             Phase::Opening => self.bake(now, out),
             Phase::Baking => {
-                self.cold = false;
                 self.tell("the old version is ready to take over again", now, out);
-                if std::mem::take(&mut self.hurry) {
-                    return self.finalise(now, out);
-                }
-                self.weigh(now, out);
+                self.baked(now, out);
             }
             _ => {}
         }
@@ -213,6 +211,14 @@ impl Transition {
         }
     }
 
+    /// Nothing runs in the bake any more.
+    fn baked(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.hurry) {
+            return self.finalise(now, out);
+        }
+        self.weigh(now, out);
+    }
+
     pub(super) fn finalise(&mut self, now: Now, out: &mut Vec<Effect>) {
         let reason = format!("version {} serves", self.spec.to.version);
         let outcome = Outcome::new(OutcomeKind::Completed, "done", &reason);
@@ -229,10 +235,13 @@ impl Transition {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        if self.phase.is_leaving() || self.turn.is_some() {
+        if self.phase.is_leaving() {
             return;
         }
         if generation == self.candidate {
+            if self.turn.is_some() {
+                return;
+            }
             let reason = format!("the candidate failed: {}", refusal.reason);
             if self.cut && self.way_back().is_err() {
                 return self.tell(reason, now, out);
@@ -240,14 +249,16 @@ impl Transition {
             let tried = self.cut || self.share > 0 || self.mirrors;
             let kind = if tried { OutcomeKind::RolledBack } else { OutcomeKind::Aborted };
             self.turn_to(Outcome::new(kind, "candidate_failed", &reason), now, out);
-        } else if generation == self.old && (self.cut || self.phase == Phase::Committing) {
+        } else if generation == self.old {
             self.lost = Some(refusal.reason.clone());
-            self.tell("the old version failed and cannot take over again", now, out);
-        } else if generation == self.old && self.is_tried() {
-            // Without it there is nothing to compare with; its supervisor needs a free hand.
-            let reason = format!("the serving version failed: {}", refusal.reason);
-            let outcome = Outcome::new(OutcomeKind::Aborted, "serving_failed", &reason);
-            self.turn_to(outcome, now, out);
+            let tried = self.is_tried() && !self.is_committed() && self.turn.is_none();
+            self.tell(format!("the old version failed: {}", refusal.reason), now, out);
+            if tried {
+                // Without it there is nothing to compare with; its supervisor needs a free hand.
+                let reason = format!("the serving version failed: {}", refusal.reason);
+                let outcome = Outcome::new(OutcomeKind::Aborted, "serving_failed", &reason);
+                self.turn_to(outcome, now, out);
+            }
         }
     }
 
