@@ -9,6 +9,8 @@ const NEVER_REACHES: &[(&str, &[&str])] = &[
     ("patchbay-wire", CONTROL),
     ("patchbay-manifest", CONTROL),
     ("patchbay-manifest", &["tokio", "patchbay-bus"]),
+    ("patchbay-journal", CONTROL),
+    ("patchbay-journal", &["tokio", "patchbay-bus", "patchbay-slab", "patchbay-wire"]),
     ("patchbay-bus", CONTROL),
     ("patchbay-pool", &["ractor", "patchbay-host", "patchbay-loader"]),
     ("patchbay-lifecycle", &["tokio", "ractor", "patchbay-bus", "patchbay-loader", "notify"]),

@@ -1,0 +1,94 @@
+//! The durable journal: what was accepted is there after a crash, in the order it was accepted.
+//!
+//! A [`Journal`] is a folder of preallocated segments. Whoever has something to say
+//! [appends](Journal::append) a [`Record`]; whoever must know that it will be there
+//! [waits](Journal::wait) for a [`Level`], and does the write or the flush for everybody else when
+//! nobody is at it. Opening reads everything back, and hands over what is [`Recovered`].
+//!
+//! | question | file |
+//! |---|---|
+//! | what stands in the files, byte by byte | `frame`, `manifest`, `record/encode` |
+//! | what a record means | `record` |
+//! | what all records add up to | `books` |
+//! | how a record gets into the buffer | `head` |
+//! | who writes, who flushes, who waits | `commit`, `journal`, `keeper` |
+//! | making and freeing segments, a full disk | `folder` |
+//! | copying forward what an old segment still holds | `clean` |
+//! | what a crash left, what is damage | `scan`, `open` |
+//! | reading messages back | `read`, `backlog`, `trace` |
+//!
+//! # The format
+//!
+//! A folder holds `manifest` (see that file), `lock`, and segments `NNNNNNNN.seg`, all of one size.
+//! A segment is a head of 64 bytes and records without gaps; after the last one stand at least 25
+//! zero bytes, or the end of the file. The first record of every segment is a checkpoint: with it,
+//! no older segment is needed but for the messages in it. A record is a frame of 25 bytes and a
+//! body; frame and head are laid out in `frame`. In bodies, numbers are LEB128, strings stand
+//! behind their length, lists behind their count. `segment.next` and `manifest.next` are unfinished
+//! and are removed; `quarantine-…` are copies of damaged files, which nobody reads.
+//!
+//! # What holds
+//!
+//! * A level is reported only after the call that reaches it has returned.
+//! * After the first error of a write, flush or rename nothing is written, flushed or reported any
+//!   more (P-7). A full volume is no such error: room is prepared ahead and checked before (P-8).
+//! * A segment is freed only when every record that frees it is on the device (P-4).
+//! * Opening never makes up an empty journal where there was one: what is missing is listed (P-10).
+//!
+//! **Absent on purpose.** Queues, plugins, clocks, retries: nothing here knows why a record is
+//! written. No compression, no encryption, no network.
+
+#![forbid(unsafe_code)]
+
+mod backlog;
+mod books;
+mod clean;
+mod commit;
+mod config;
+mod damage;
+mod error;
+mod folder;
+mod frame;
+mod head;
+mod health;
+mod ids;
+mod journal;
+mod keeper;
+mod level;
+mod manifest;
+mod open;
+mod place;
+mod read;
+mod record;
+mod recovered;
+mod scan;
+mod segment;
+mod storage;
+mod trace;
+mod verify;
+mod walk;
+mod wire;
+
+pub use backlog::Backlog;
+pub use config::{JournalConfig, OnCorruption};
+pub use damage::{Damage, Lost, Wrong};
+pub use error::{AppendError, CommitError, Failed, OpenError, ReadError};
+pub use health::{JournalHealth, JournalState};
+pub use journal::{Journal, Reached};
+pub use level::{Level, UnknownLevel};
+pub use open::LOST;
+pub use place::{Moment, Place, Position};
+pub use read::Stored;
+pub use record::{
+    Attempt, Begun, Checkpoint, Counters, DROP_REASONS, Dead, Dedup, DedupKey, DedupKeys, End,
+    Ended, Failure, Header, KeyValue, Kind, Letter, Moved, MovedTarget, Publish, Record, Redriven,
+    Retry, Settled, Span, Standing, Subscribe, SubscriptionState, Target,
+};
+pub use recovered::{
+    OwnedFailure, OwnedLetter, Recovered, RecoveredKey, RecoveredLetter, RecoveredSub,
+    RecoveryReport, Tried,
+};
+pub use storage::{DiskStorage, LockError, Storage, StoredFile};
+pub use trace::TraceEntry;
+pub use verify::{Verified, verify};
+pub use wire::{Items, List};

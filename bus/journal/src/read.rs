@@ -1,0 +1,232 @@
+//! Messages read back: one by its place, or the backlog of a subscription in order.
+
+use std::{cmp::Ordering, io, sync::atomic::Ordering::Acquire};
+
+use crate::{
+    books::Whereabouts,
+    commit::lock,
+    error::ReadError,
+    frame::{self, Frame, HEAD},
+    journal::{Journal, Shared},
+    place::Place,
+    record::{Kind, Publish, Record, Target},
+    segment::{Segment, Used},
+    walk::Walk,
+};
+
+/// What is read at once when a record's length is not known.
+const FIRST_READ: usize = 4 << 10;
+/// A message read back from the journal.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    kind: Kind,
+    body: Vec<u8>,
+    number: u64,
+    place: Place,
+}
+
+// === impl Stored ===
+
+impl Stored {
+    pub(crate) fn new(frame: &Frame<'_>, place: Place) -> Option<Stored> {
+        let stored =
+            Stored { kind: frame.kind, body: frame.body.to_vec(), number: frame.number, place };
+        stored.read().is_some().then_some(stored)
+    }
+
+    fn read(&self) -> Option<Publish<'_>> {
+        match Record::decode(self.kind, &self.body).ok()? {
+            Record::Publish(publish) | Record::Forward { publish, .. } => Some(publish),
+            Record::Moved(moved) => Some(moved.publish),
+            _ => None,
+        }
+    }
+
+    /// The message. A message that was copied forward names no targets.
+    ///
+    /// # Panics
+    /// Never: it was read once before.
+    #[must_use]
+    #[allow(clippy::expect_used, reason = "checked when it was made")]
+    pub fn publish(&self) -> Publish<'_> {
+        self.read().expect("a stored message")
+    }
+
+    /// Number of the record that holds it.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Bytes of it in memory, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+}
+
+// === impl Journal ===
+
+impl Journal {
+    /// The message of the record there.
+    ///
+    /// # Errors
+    /// When nothing that is still needed stands there: it may have been copied forward, see
+    /// [`read_delivery`](Journal::read_delivery).
+    pub fn read(&self, place: Place) -> Result<Stored, ReadError> {
+        self.shared.read(place)
+    }
+
+    /// The message of an unsettled delivery, wherever it stands by now.
+    ///
+    /// # Errors
+    /// When it is settled, not written yet, or damaged.
+    pub fn read_delivery(&self, target: Target) -> Result<Stored, ReadError> {
+        let gone = ReadError::Gone { segment: 0, offset: 0 };
+        let found = lock(&self.shared.head).locate(target).ok_or(gone)?;
+        match found {
+            Located::At(place) => self.shared.read(place),
+            Located::From(place, target) => self.shared.find(place, target),
+        }
+    }
+
+    /// The message of a dead letter.
+    ///
+    /// # Errors
+    /// When there is no such letter, or it is damaged.
+    pub fn read_letter(&self, number: u64) -> Result<Stored, ReadError> {
+        let gone = ReadError::Gone { segment: 0, offset: 0 };
+        let found = {
+            let head = lock(&self.shared.head);
+            let letter = head.books.letters.get(&number).copied();
+            letter.and_then(|letter| match letter.message {
+                Some(place) => Some(Located::At(place)),
+                None => head.published_at(letter.target),
+            })
+        };
+        match found.ok_or(gone)? {
+            Located::At(place) => self.shared.read(place),
+            Located::From(place, target) => self.shared.find(place, target),
+        }
+    }
+}
+
+/// Where to find a message.
+pub(crate) enum Located {
+    /// In the record there.
+    At(Place),
+    /// In the record that publishes that delivery, there or after it.
+    From(Place, Target),
+}
+
+impl crate::head::Head {
+    pub(crate) fn locate(&self, target: Target) -> Option<Located> {
+        let book = self.books.subs.get(&target.sub)?;
+        if !book.live.contains(target.id) {
+            return None;
+        }
+        match book.elsewhere.get(&target.id) {
+            Some(Whereabouts::At(place)) => Some(Located::At(*place)),
+            Some(Whereabouts::As(id)) => self.published_at(Target { id: *id, ..target }),
+            None => self.published_at(target),
+        }
+    }
+
+    fn published_at(&self, target: Target) -> Option<Located> {
+        let place = self.books.subs.get(&target.sub)?.look_from(target.id)?;
+        Some(Located::From(place, target))
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn segment(&self, place: Place) -> Result<Segment, ReadError> {
+        let Place { segment, offset } = place;
+        let found = lock(&self.head).segment(segment).cloned();
+        found.ok_or(ReadError::Gone { segment, offset })
+    }
+
+    pub(crate) fn read(&self, place: Place) -> Result<Stored, ReadError> {
+        let Place { segment, offset } = place;
+        let damaged = || ReadError::Damaged { segment, offset };
+        let found = self.segment(place)?;
+        let bytes =
+            record_bytes(&found, offset).map_err(|source| ReadError::Io { segment, source })?;
+        let frame = Frame::read(&bytes, found.salt).ok_or_else(damaged)?;
+        Stored::new(&frame, place).ok_or_else(damaged)
+    }
+
+    /// Looks for the record that publishes a delivery.
+    fn find(&self, from: Place, target: Target) -> Result<Stored, ReadError> {
+        let Place { segment, offset } = from;
+        let mut walk = self.walk(from)?;
+        while let Some((place, frame)) = walk.next()? {
+            if published(&frame, target.sub).is_some_and(|id| id == target.id) {
+                return Stored::new(&frame, place).ok_or(ReadError::Damaged { segment, offset });
+            }
+        }
+        Err(ReadError::Gone { segment, offset })
+    }
+
+    /// The records from there to the end of the segment as it is now.
+    pub(crate) fn walk(&self, from: Place) -> Result<Walk, ReadError> {
+        let Place { segment, offset } = from;
+        let head = lock(&self.head);
+        let at = head.used.partition_point(|used| used.segment.number < segment);
+        let used = head.used.get(at).filter(|used| used.segment.number == segment);
+        let used = used.ok_or(ReadError::Gone { segment, offset })?;
+        Ok(Walk::new(used.segment.clone(), offset, self.written_of(used)))
+    }
+
+    /// Where the written records of a segment end.
+    pub(crate) fn written_of(&self, used: &Used) -> u64 {
+        let written = Place::unpack(self.written_end.load(Acquire));
+        match used.segment.number.cmp(&written.segment) {
+            Ordering::Less => used.end,
+            Ordering::Equal => written.offset,
+            Ordering::Greater => HEAD as u64,
+        }
+    }
+}
+
+/// Which delivery to that subscription the record publishes, if it does.
+pub(crate) fn published(frame: &Frame<'_>, sub: u32) -> Option<u64> {
+    if !matches!(frame.kind, Kind::Publish | Kind::Forward) {
+        return None;
+    }
+    match Record::decode(frame.kind, frame.body) {
+        Ok(Record::Publish(publish) | Record::Forward { publish, .. }) => {
+            publish.targets.iter().find(|target| target.sub == sub).map(|target| target.id)
+        }
+        _ => None,
+    }
+}
+
+/// The bytes of the record there, as its length says; not checked.
+pub(crate) fn record_bytes(segment: &Segment, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; FIRST_READ];
+    let length = segment.file.read_at(offset, &mut bytes)?;
+    bytes.truncate(length);
+    let whole = frame::length_said(&bytes).map_or(0, |said| said as u64);
+    if whole > bytes.len() as u64 && offset.saturating_add(whole) <= segment.size {
+        let have = bytes.len();
+        bytes.resize(whole as usize, 0);
+        let more = segment.file.read_at(offset + have as u64, &mut bytes[have..])?;
+        bytes.truncate(have + more);
+    }
+    Ok(bytes)
+}
+
+/// Kind and body of the record there, if it is whole.
+pub(crate) fn raw(segment: &Segment, offset: u64) -> Option<(Kind, Vec<u8>)> {
+    let bytes = record_bytes(segment, offset).ok()?;
+    let frame = Frame::read(&bytes, segment.salt)?;
+    Some((frame.kind, frame.body.to_vec()))
+}

@@ -1,0 +1,441 @@
+//! Reading all of a journal: the same for opening and for judging it.
+//!
+//! A record that is not whole, with nothing whole behind it, is where writing stopped. With whole
+//! records behind it, it depends on what those say about the flushes before them: records that may
+//! never have reached the device can be missing after a power cut, and then everything behind them
+//! is cut as well, so that what is left is what it was at some instant. Records that *had* reached
+//! it are damage when they are missing.
+
+use std::{collections::VecDeque, io, ops::Range};
+
+use crate::{
+    books::Books,
+    damage::{Damage, Lost, Wrong},
+    frame::{self, FRAME, Frame, HEAD, Head as SegmentHead, Link},
+    manifest::Manifest,
+    place::Place,
+    record::{Kind, Record},
+    recovered::{RecoveredKey, RecoveryReport},
+    segment::{Segment, Used},
+    storage::Storage,
+};
+
+/// All that reading a journal tells.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) books: Books,
+    pub(crate) link: Link,
+    /// Segments with records.
+    pub(crate) used: VecDeque<Used>,
+    /// Segments without.
+    pub(crate) empty: Vec<Segment>,
+    pub(crate) keys: VecDeque<RecoveredKey>,
+    pub(crate) report: RecoveryReport,
+    /// Up to which record all are known to be on the device.
+    pub(crate) synced: u64,
+    /// Whole records that were cut and must not be found again: from there to there.
+    pub(crate) scrub: Vec<(Segment, Range<u64>)>,
+    /// The version of a segment that is not ours.
+    pub(crate) version: Option<u32>,
+}
+
+/// A segment that is being read.
+struct Page<'a> {
+    segment: &'a Segment,
+    bytes: &'a [u8],
+}
+
+/// Bytes that are no record, and what may be lost with them.
+struct Hole {
+    file: String,
+    offset: u64,
+    what: Wrong,
+    mid: Option<u128>,
+}
+
+/// Reads segments in order.
+struct Reader<'a> {
+    storage: &'a dyn Storage,
+    scan: Scan,
+    keys_max: usize,
+    /// Holes since the last whole record.
+    holes: Vec<Hole>,
+    /// Where the records of the segment before end.
+    end_before: Option<(String, usize)>,
+    /// Highest flush that any record behind the first hole vouches for, once asked.
+    vouched: Option<u64>,
+    /// Cut: what follows is not looked at.
+    ended: bool,
+    orderly: bool,
+    /// Nothing says with which record the journal starts.
+    free_start: bool,
+}
+
+/// Reads everything that the manifest names.
+pub(crate) fn scan(
+    storage: &dyn Storage,
+    manifest: &Manifest,
+    keys_max: usize,
+) -> io::Result<Scan> {
+    let mut reader = Reader::new(storage, keys_max);
+    reader.scan.link.number = manifest.from.max(1);
+    reader.free_start = manifest.from == 0;
+    let segments = reader.find(manifest)?;
+    let mut buffer = Vec::new();
+    for at in 0..segments.len() {
+        let Some(segment) = &segments[at] else { continue };
+        if reader.ended {
+            reader.scan.empty.push(segment.clone());
+            continue;
+        }
+        let length = fill(segment, &mut buffer)?;
+        reader.read(segment, &buffer[..length], &segments[at + 1..])?;
+    }
+    Ok(reader.finish())
+}
+
+fn fill(segment: &Segment, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    buffer.resize(segment.size as usize, 0);
+    segment.file.read_at(0, buffer)
+}
+
+// === impl Reader ===
+
+impl<'a> Reader<'a> {
+    fn new(storage: &'a dyn Storage, keys_max: usize) -> Reader<'a> {
+        let scan = Scan {
+            books: Books::new(),
+            link: Link { number: 1, previous: 0 },
+            used: VecDeque::new(),
+            empty: Vec::new(),
+            keys: VecDeque::new(),
+            report: RecoveryReport::default(),
+            synced: 0,
+            scrub: Vec::new(),
+            version: None,
+        };
+        Reader {
+            storage,
+            scan,
+            keys_max,
+            holes: Vec::new(),
+            end_before: None,
+            vouched: None,
+            ended: false,
+            orderly: true,
+            free_start: false,
+        }
+    }
+
+    /// Opens what the manifest names. What is not there, or not what it should be, is a hole of its
+    /// own, noted when its turn comes: `None` in the list, with the hole in the same place.
+    fn find(&mut self, manifest: &Manifest) -> io::Result<Vec<Option<Segment>>> {
+        let mut heads = Vec::new();
+        for number in manifest.first..=manifest.last {
+            let name = Segment::file_name(number);
+            let file = match self.storage.open(&name, true) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    heads.push((name, None));
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.storage.open(&name, false)?
+                }
+                file => file?,
+            };
+            let mut bytes = [0; HEAD];
+            let length = file.read_at(0, &mut bytes)?;
+            let head = SegmentHead::decode(&bytes[..length]);
+            let head = head.filter(|head| head.journal == manifest.id);
+            let other = head.map(|head| head.version).filter(|&version| version != frame::VERSION);
+            self.scan.version = self.scan.version.or(other);
+            heads.push((name, Some((file, head))));
+        }
+        let mut segments = Vec::new();
+        for (number, (name, there)) in (manifest.first..).zip(&heads) {
+            let right = |found: &(_, Option<SegmentHead>)| {
+                found.1.is_some_and(|head: SegmentHead| head.segment == number)
+            };
+            let own = there.as_ref().filter(|found| right(found)).map(|found| (name, found));
+            // Under another name, if two files were exchanged.
+            let found = own.or_else(|| {
+                let others = heads.iter().filter_map(|(name, there)| Some((name, there.as_ref()?)));
+                others.into_iter().find(|(_, found)| right(found))
+            });
+            let wrong = match there {
+                None => Some(Wrong::Missing),
+                Some((_, None)) => Some(Wrong::Head),
+                Some((_, Some(head))) if head.segment != number => Some(Wrong::Misplaced),
+                Some(_) => None,
+            };
+            if let Some(what) = wrong {
+                let lost = None;
+                let damage = Damage { what, file: name.clone(), offset: 0, lost };
+                self.scan.report.damage.push(damage);
+            }
+            segments.push(found.and_then(|(name, (file, head))| {
+                let head = (*head)?;
+                let (salt, size) = (head.salt, head.size);
+                Some(Segment { number, name: name.clone(), file: file.clone(), salt, size })
+            }));
+        }
+        Ok(segments)
+    }
+
+    fn read(
+        &mut self,
+        segment: &Segment,
+        bytes: &[u8],
+        later: &[Option<Segment>],
+    ) -> io::Result<()> {
+        let page = Page { segment, bytes };
+        if (bytes.len() as u64) < segment.size {
+            let (file, offset) = (segment.name.clone(), bytes.len() as u64);
+            let damage = Damage { what: Wrong::Shortened, file, offset, lost: None };
+            self.scan.report.damage.push(damage);
+        }
+        let mut used = Used::new(segment.clone());
+        let mut at = HEAD;
+        while let Some((start, frame)) = page.next(at, self.scan.link.number) {
+            if start != at {
+                self.holes.push(page.hole(at));
+            }
+            let first = self.scan.report.records == 0;
+            let follows = frame.number == self.scan.link.number
+                && (first || frame.previous == self.scan.link.previous);
+            if !(follows || first && self.free_start) {
+                if self.holes.is_empty() {
+                    self.holes.push(match self.end_before.take() {
+                        Some((file, at)) if start == HEAD => {
+                            Hole { file, offset: at as u64, what: Wrong::Record, mid: None }
+                        }
+                        _ => page.hole(at),
+                    });
+                }
+                if self.cuts(&page, at, later)? {
+                    self.cut(&page, at);
+                    break;
+                }
+                self.lose(&frame, segment.number);
+            }
+            self.holes.clear();
+            self.take(&frame, start, &mut used, segment);
+            at = start + frame.len();
+        }
+        if self.ended {
+            // `cut` has said what was behind.
+        } else if let Some(torn) = page.torn(at) {
+            self.scan.report.torn_bytes += torn;
+            self.scan.scrub.push((segment.clone(), at as u64..at as u64 + torn));
+        }
+        used.end = at as u64;
+        self.end_before = Some((segment.name.clone(), at));
+        if used.last == 0 {
+            self.scan.empty.push(segment.clone());
+        } else {
+            self.scan.empty.clear();
+            self.scan.used.push_back(used);
+        }
+        Ok(())
+    }
+
+    /// Whether what is missing here was perhaps never on the device, so that everything from here
+    /// on is cut. It was, when some later record says so, or when a file itself is damaged.
+    fn cuts(&mut self, page: &Page<'_>, at: usize, later: &[Option<Segment>]) -> io::Result<bool> {
+        if self.scan.report.damage.iter().any(|damage| damage.what != Wrong::Record) {
+            return Ok(false);
+        }
+        let vouched = match self.vouched {
+            Some(vouched) => vouched,
+            None => {
+                let mut vouched = page.vouched(at, self.scan.link.number);
+                let mut buffer = Vec::new();
+                for segment in later.iter().flatten() {
+                    let length = fill(segment, &mut buffer)?;
+                    let page = Page { segment, bytes: &buffer[..length] };
+                    vouched = vouched.max(page.vouched(HEAD, self.scan.link.number));
+                }
+                *self.vouched.insert(vouched.max(self.scan.synced))
+            }
+        };
+        Ok(self.scan.link.number > vouched)
+    }
+
+    fn cut(&mut self, page: &Page<'_>, at: usize) {
+        self.ended = true;
+        self.orderly = false;
+        self.holes.clear();
+        let (mut from, mut last, mut records) = (at, at, 0);
+        while let Some((start, frame)) = page.next(from, self.scan.link.number) {
+            records += 1;
+            from = start + frame.len();
+            last = from;
+        }
+        self.scan.report.torn_records += records;
+        self.scan.report.torn_bytes += (last - at) as u64;
+        self.scan.scrub.push((page.segment.clone(), at as u64..last as u64));
+    }
+
+    /// The records before that one are lost.
+    fn lose(&mut self, frame: &Frame<'_>, segment: u64) {
+        let next = self.scan.link.number;
+        let seq = match Record::decode(frame.kind, frame.body) {
+            Ok(Record::Publish(publish) | Record::Forward { publish, .. }) => Some(publish.seq),
+            Ok(Record::Checkpoint(checkpoint)) => Some(checkpoint.next_seq),
+            _ => None,
+        };
+        let seqs = seq
+            .filter(|&seq| seq > self.scan.books.next_seq)
+            .map(|seq| (self.scan.books.next_seq, seq - 1));
+        let last = frame.number.checked_sub(1).filter(|last| *last >= next);
+        let lost = last.map(|last| Lost { first: next, last: Some(last), seqs, mid: None });
+        let before = self.scan.used.back().map_or(0, |used| used.segment.number);
+        let file = self.scan.report.damage.iter_mut().find(|damage| {
+            let number = Segment::number_of(&damage.file).unwrap_or(0);
+            damage.lost.is_none()
+                && damage.what != Wrong::Record
+                && (before..segment).contains(&number)
+        });
+        if let Some(damage) = file {
+            // The file is what is wrong.
+            damage.lost = lost;
+            self.holes.clear();
+            return;
+        }
+        let mut holes = std::mem::take(&mut self.holes).into_iter();
+        if let Some(hole) = holes.next() {
+            let lost = lost.map(|lost| Lost { mid: hole.mid, ..lost });
+            let damage = Damage { what: hole.what, file: hole.file, offset: hole.offset, lost };
+            self.scan.report.damage.push(damage);
+        }
+        for hole in holes {
+            let damage =
+                Damage { what: hole.what, file: hole.file, offset: hole.offset, lost: None };
+            self.scan.report.damage.push(damage);
+        }
+    }
+
+    fn take(&mut self, frame: &Frame<'_>, start: usize, used: &mut Used, segment: &Segment) {
+        let Ok(record) = Record::decode(frame.kind, frame.body) else { return };
+        let place = Place { segment: segment.number, offset: start as u64 };
+        let scan = &mut self.scan;
+        match &record {
+            Record::Publish(publish) | Record::Forward { publish, .. } => {
+                // What was lost before it took numbers too.
+                scan.books.next_seq = publish.seq;
+                used.deliveries += publish.targets.len() as u64;
+                if publish.dedup.is_some() {
+                    used.keys += 1;
+                    used.last_key_ns = used.last_key_ns.max(publish.observed_ns);
+                }
+            }
+            Record::Moved(moved) => used.deliveries += moved.targets.len() as u64,
+            Record::DedupKeys(keys) => {
+                used.keys += keys.keys.len() as u64;
+                let last = keys.keys.iter().map(|key| key.observed_ns).max();
+                used.last_key_ns = used.last_key_ns.max(last.unwrap_or(0));
+            }
+            _ => {}
+        }
+        scan.books.apply(&record, place);
+        RecoveredKey::of(frame, &record, &mut scan.keys);
+        while scan.keys.len() > self.keys_max {
+            scan.keys.pop_front();
+        }
+        self.orderly = frame.kind == Kind::Stop;
+        scan.synced = scan.synced.max(frame.synced().unwrap_or(0));
+        scan.link = Link { number: frame.number + 1, previous: frame.crc };
+        scan.report.records += 1;
+        scan.report.bytes += frame.len() as u64;
+        if used.first == 0 {
+            used.first = frame.number;
+        }
+        used.last = frame.number;
+    }
+
+    fn finish(mut self) -> Scan {
+        let next = self.scan.link.number;
+        // Files that are damaged, with nothing behind them that says what was lost.
+        let unknown = Lost { first: next, last: None, seqs: None, mid: None };
+        let report = &mut self.scan.report;
+        let last = self.scan.used.back().map_or(0, |used| used.segment.number);
+        for damage in report.damage.iter_mut().filter(|damage| damage.lost.is_none()) {
+            let number = Segment::number_of(&damage.file).unwrap_or(0);
+            if number >= last
+                && matches!(damage.what, Wrong::Missing | Wrong::Head | Wrong::Shortened)
+            {
+                damage.lost = Some(unknown);
+            }
+        }
+        report.orderly = self.orderly && report.damage.is_empty() && report.torn_bytes == 0;
+        report.last_record = next - 1;
+        report.segments = self.scan.used.len() as u64;
+        self.scan
+    }
+}
+
+// === impl Page ===
+
+impl<'a> Page<'a> {
+    /// The next whole record from `at` on with at least that number, and where it starts.
+    fn next(&self, at: usize, number: u64) -> Option<(usize, Frame<'a>)> {
+        let salt = self.segment.salt;
+        let next = self.frame(at, salt).filter(|frame| frame.number >= number);
+        if let Some(frame) = next {
+            return Some((at, frame));
+        }
+        // A record that is missing took at least its frame.
+        let most = number + (self.bytes.len() / FRAME) as u64 + (1 << 32);
+        (at + 1..self.bytes.len().saturating_sub(FRAME)).find_map(|start| {
+            let bytes = &self.bytes[start..];
+            if bytes[4..8] == [0; 4] {
+                return None;
+            }
+            frame::length_at(bytes)?;
+            let plausible = (number..most).contains(&frame::number_at(bytes));
+            let frame = if plausible { self.frame(start, salt) } else { None };
+            frame.map(|frame| (start, frame))
+        })
+    }
+
+    fn frame(&self, at: usize, salt: u32) -> Option<Frame<'a>> {
+        let frame = Frame::read(self.bytes.get(at..)?, salt)?;
+        Record::decode(frame.kind, frame.body).is_ok().then_some(frame)
+    }
+
+    fn hole(&self, at: usize) -> Hole {
+        let (file, offset) = (self.segment.name.clone(), at as u64);
+        Hole { file, offset, what: Wrong::Record, mid: self.mid(at) }
+    }
+
+    /// The message id of the record at `at`, if what is left of it shows one.
+    fn mid(&self, at: usize) -> Option<u128> {
+        let body = self.bytes.get(at + FRAME..at + FRAME + 17)?;
+        let is_publish = self.bytes[at + FRAME - 1] == Kind::Publish as u8;
+        let mid = u128::from_le_bytes(body[1..].try_into().ok()?);
+        // Ids are UUIDs of version 7: what does not look like one is not shown.
+        let looks = mid >> 76 & 0xF == 7 && mid >> 62 & 0b11 == 0b10;
+        (is_publish && looks).then_some(mid)
+    }
+
+    /// Highest number of a record that was on the device, as the records from `at` on tell.
+    fn vouched(&self, at: usize, number: u64) -> u64 {
+        let (mut at, mut vouched) = (at, 0);
+        while let Some((start, frame)) = self.next(at, number) {
+            vouched = vouched.max(frame.synced().unwrap_or(0));
+            at = start + frame.len();
+        }
+        vouched
+    }
+
+    /// How long a record that was begun at `at` and not finished is. Zeroes follow what was
+    /// finished.
+    fn torn(&self, at: usize) -> Option<u64> {
+        let bytes = self.bytes.get(at..).unwrap_or_default();
+        let start = &bytes[..bytes.len().min(FRAME)];
+        if start.iter().all(|&byte| byte == 0) {
+            return None;
+        }
+        Some(frame::length_at(bytes).unwrap_or(start.len()) as u64)
+    }
+}

@@ -1,0 +1,54 @@
+//! Judging the journal of a data folder without a host. Nothing is written.
+
+use crate::{error::OpenError, open::At, recovered::RecoveryReport, scan::scan, storage::Storage};
+
+/// What a journal is worth.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The journal's id.
+    pub id: u128,
+    /// Numbers of the first and last segment; the last is below the first when there is none.
+    pub segments: (u64, u64),
+    /// What opening it would report.
+    pub report: RecoveryReport,
+    /// Subscriptions: number, owner, pattern, unsettled deliveries.
+    pub subscriptions: Vec<(u32, String, String, u64)>,
+    /// Dead letters.
+    pub letters: u64,
+    /// Control keys.
+    pub control: Vec<String>,
+}
+
+/// Reads a whole journal and says what opening it would find. While a host writes to it, the end
+/// may look unfinished.
+///
+/// # Errors
+/// When it is not there, of another version, or cannot be read.
+pub fn verify(storage: &dyn Storage) -> Result<Verified, OpenError> {
+    let at = At::new(storage);
+    let (manifest, broken) = at.manifest(false)?;
+    let mut read = at.try_to("read", "segments", scan(storage, &manifest, 0))?;
+    at.check_version(&read)?;
+    if broken {
+        read.report.damage.insert(0, crate::open::manifest_damage(&read));
+    }
+    let mut report = read.report;
+    report.live = read.books.subs.values().map(|book| book.live.len()).sum();
+    let mut subscriptions: Vec<_> = read
+        .books
+        .subs
+        .iter()
+        .map(|(&sub, book)| {
+            (sub, book.owner.to_string(), book.pattern.to_string(), book.live.len())
+        })
+        .collect();
+    subscriptions.sort_unstable();
+    Ok(Verified {
+        id: manifest.id,
+        segments: (manifest.first, manifest.last),
+        report,
+        subscriptions,
+        letters: read.books.letters.len() as u64,
+        control: read.books.control.into_keys().collect(),
+    })
+}

@@ -1,0 +1,41 @@
+//! What the tests have in common.
+
+use patchbay_journal::{
+    End, Ended, Level, List, Moment, Publish, Record, Settled, Span, Subscribe, Target,
+};
+
+/// The instant at which tests open a journal.
+pub(crate) const NOW: Moment =
+    Moment { unix_ns: 1_700_000_000_000_000_000, mono_ns: 1_000_000_000 };
+
+/// A message that says which one it is.
+pub(crate) fn publish<'a>(mid: u64, targets: &'a [Target], payload: &'a [u8]) -> Publish<'a> {
+    Publish {
+        seq: 0,
+        mid: 7 << 76 | 2 << 62 | u128::from(mid),
+        time_ns: NOW.unix_ns + mid,
+        expires_ns: 0,
+        not_before_ns: 0,
+        observed_ns: mid,
+        hops: 0,
+        level: Level::Disk,
+        topic: "orders.new",
+        key: "",
+        headers: List::default(),
+        payload,
+        dedup: None,
+        targets: targets.into(),
+    }
+}
+
+pub(crate) fn subscribe(sub: u32) -> Record<'static> {
+    Record::Subscribe(Subscribe { sub, owner: "billing", pattern: "orders.>" })
+}
+
+pub(crate) fn done<'a>(sub: u32, ends: &'a [End]) -> Record<'a> {
+    Record::Settled(Settled { sub, at_unix_ns: 1, ends: ends.into() })
+}
+
+pub(crate) fn end(first: u64, count: u64) -> End {
+    End { span: Span { first, count }, how: Ended::Done }
+}

@@ -1,0 +1,4 @@
+//! The journal from outside.
+
+mod common;
+mod disk;
