@@ -88,6 +88,8 @@ pub use recovered::{
     OwnedFailure, OwnedLetter, Recovered, RecoveredKey, RecoveredLetter, RecoveredSub,
     RecoveryReport, Tried,
 };
+#[cfg(feature = "testing")]
+pub use storage::{CrashChoice, Op, SimStorage};
 pub use storage::{DiskStorage, LockError, Storage, StoredFile};
 pub use trace::TraceEntry;
 pub use verify::{Verified, verify};

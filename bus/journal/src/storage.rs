@@ -1,10 +1,14 @@
 //! The files of a journal, as values: on a disk, or simulated.
 
 mod disk;
+#[cfg(feature = "testing")]
+mod sim;
 
 use std::{fmt, io, sync::Arc};
 
 pub use disk::DiskStorage;
+#[cfg(feature = "testing")]
+pub use sim::{CrashChoice, Op, SimStorage};
 
 /// One folder of files. Names are single components.
 pub trait Storage: Send + Sync + fmt::Debug {

@@ -1,4 +1,8 @@
 //! The journal from outside.
 
 mod common;
+mod crash_states;
 mod disk;
+mod failures;
+mod model;
+mod workload;
