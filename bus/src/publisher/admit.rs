@@ -179,6 +179,10 @@ impl Admission<'_> {
             answers.clear();
             for (index, subscription) in subscriptions.iter().enumerate() {
                 match ask(subscription, &states[index], message.size(), drop_newest) {
+                    // Nothing is given up for a message that somebody else refuses.
+                    Answer::No(Obstacle::MakeRoom) => {
+                        stopped = stopped.or(Some((index, Obstacle::MakeRoom)));
+                    }
                     Answer::No(obstacle) => {
                         stopped = Some((index, obstacle));
                         break;

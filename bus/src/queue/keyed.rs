@@ -144,12 +144,14 @@ impl Keyed {
             lane.listed = false;
             lane.owned = true;
             mine.push(index);
-            let taken = lane.queue.len().min(n - (out.len() - before));
             if self.held.is_empty() {
+                let taken = lane.queue.len().min(n - (out.len() - before));
                 out.extend(lane.queue.drain(..taken));
                 continue;
             }
-            for delivery in lane.queue.drain(..taken) {
+            // Those that wait for their key do not count: what is behind them may go now.
+            while out.len() - before < n {
+                let Some(delivery) = lane.queue.pop_front() else { break };
                 match self.held.get_mut(&delivery.key_hash()) {
                     Some(held) if delivery.key_hash() != 0 => held.waiting.push_back(delivery),
                     _ => out.push(delivery),

@@ -256,7 +256,8 @@ impl Desk {
         after: &mut After,
     ) -> usize {
         let mine = self.open.iter().filter(|(_, call)| call.serial == seat);
-        let tokens: Vec<u64> = mine.map(|(token, _)| *token).collect();
+        let mut tokens: Vec<u64> = mine.map(|(token, _)| *token).collect();
+        tokens.sort_unstable();
         for token in &tokens {
             let Some(call) = self.open.remove(token) else { continue };
             let (generation, holds) = (call.generation, call.delivery.holds());
@@ -350,7 +351,10 @@ impl Desk {
         let held = self.pending.len();
         let dropped = (waiting.len() + held) as u64;
         self.counts.dropped.add(crate::DropReason::Unload, dropped);
-        self.histories.clear();
+        // Not those of what lanes still hold: it may die yet.
+        for delivery in &waiting {
+            self.histories.remove(&delivery.id());
+        }
         after.garbage.extend(waiting);
         self.pending.clear();
         dropped

@@ -43,6 +43,20 @@ fn a_message_is_taken_by_all_or_by_none() {
 }
 
 #[test]
+fn nothing_is_given_up_for_a_message_that_another_subscription_refuses() {
+    let mut rig = Rig::new();
+    let yielding = rig.subscribe(small(1, Overflow::DropOldest));
+    let tight = subscribe(&rig.broker, "*", small(1, Overflow::Reject));
+    rig.publish("a");
+    let refused = rig.publisher.publish(message(b"b"));
+    let Err(PublishError::Full { subscription }) = refused else { panic!("{refused:?}") };
+    assert_eq!(subscription.id(), tight.id());
+    assert_eq!(yielding.ledger().dropped.total(), 0);
+    yielding.set_split(Split::all(1));
+    assert_eq!(drain(&mut seat(&yielding, 1), |_| None), ["a"]);
+}
+
+#[test]
 fn a_batch_is_accepted_up_to_the_first_that_has_no_room() {
     let mut rig = Rig::new();
     let subscription = rig.subscribe(small(5, Overflow::Reject));

@@ -43,6 +43,23 @@ fn full_dead_letters_hold_back_then_pause_and_go_on_when_there_is_room() {
 }
 
 #[test]
+fn what_dies_after_its_subscription_was_removed_keeps_its_history() {
+    let mut rig = Rig::new();
+    let subscription = rig.subscribe(|_| {});
+    rig.publish("a");
+    let mut seat = seat(&subscription, 1);
+    drain(&mut seat, fail);
+    rig.broker.redrive(1).unwrap();
+    assert_eq!(seat.take(1, Park::No), Taken::Batch(1));
+    seat.begin(0);
+    rig.broker.remove(&subscription);
+    seat.record(0, Verdict::Failed("no".into()));
+    seat.settle();
+    let letter = rig.broker.dead_letters().after(0, 1).remove(0);
+    assert_eq!((letter.redrives, letter.history.len()), (1, 2));
+}
+
+#[test]
 fn dead_letters_may_give_up_the_oldest() {
     let mut rig = Rig::with(config(WhenFull::DropOldest, 2, 1));
     let subscription = rig.subscribe(|_| {});

@@ -27,6 +27,23 @@ fn a_retried_key_holds_back_only_itself_and_keeps_its_order() {
 }
 
 #[test]
+fn a_small_window_looks_behind_what_waits_for_its_key() {
+    // Two keys that share a virtual lane.
+    let lane = |key: &str| patchbay_bus::key_hash(key) & 255;
+    let other = (0..).map(|i| format!("o{i}")).find(|key| lane(key) == lane("x")).unwrap();
+    let mut rig = Rig::new();
+    let subscription = rig.subscribe(per_key);
+    rig.publish_key("x0", "x");
+    let bell = Bell::new();
+    let mut seat = subscription.seat(1, bell.clone()).unwrap();
+    drain(&mut seat, |_| Some(Verdict::Retry(50 * MS)));
+    rig.publish_key("x1", "x");
+    rig.publish_key("y0", &other);
+    assert_eq!(seat.take(1, Park::Yes), Taken::Batch(1), "one is held back, the other is not");
+    assert_eq!(text(&seat.deliveries()[0]), "y0");
+}
+
+#[test]
 fn a_dead_letter_releases_its_key() {
     let mut rig = Rig::new();
     let subscription = rig.subscribe(per_key);

@@ -1,0 +1,487 @@
+//! One run: the broker, the model, and what plays the publishers and lanes.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use patchbay_bus::{
+    Begin, Broker, BrokerConfig, Clock, ManualClock, Message, Outgoing, Park, Publisher,
+    RedriveError, Split, Subscription, Taken, Verdict,
+};
+use patchbay_model::{
+    Answer, Begins, Effect, Event, Facts, Limits, Moment, Publish, Said, Seen, Share, State, step,
+};
+
+use crate::{
+    agreement::{answer, same, told},
+    dice::Dice,
+    lane::{Bell, Lane},
+    operation::{Operation, Verb},
+    plan,
+};
+
+/// What the broker and the model do not agree on.
+pub(crate) type Disagreement = String;
+
+pub(crate) struct World {
+    pub(crate) broker: Broker,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) state: State,
+    pub(crate) subscriptions: Vec<Arc<Subscription>>,
+    pub(crate) lanes: Vec<Lane>,
+    publishers: Vec<Publisher>,
+    revoked: BTreeSet<(usize, u64)>,
+    /// Messages that handlers hold, to publish because of.
+    causes: Vec<Message>,
+    last: u64,
+}
+
+impl World {
+    pub(crate) fn new(config: BrokerConfig, seed: u64) -> World {
+        let clock = Arc::new(ManualClock::new());
+        let unix_offset = clock.unix_ns() - clock.now_ns();
+        let state = State::new(Limits::of(&config, unix_offset));
+        let broker = Broker::seeded(config, clock.clone(), seed);
+        let publishers = ["one", "two"].map(|name| broker.publisher(name)).into();
+        World {
+            broker,
+            clock,
+            state,
+            subscriptions: Vec::new(),
+            lanes: Vec::new(),
+            publishers,
+            revoked: BTreeSet::new(),
+            causes: Vec::new(),
+            last: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment { now_ns: self.clock.now_ns(), unix_ns: self.clock.unix_ns() }
+    }
+
+    pub(crate) fn is_revoked(&self, lane: &Lane) -> bool {
+        self.revoked.contains(&(lane.at, lane.seat.id()))
+    }
+
+    /// Tells the model. What it forbids is a disagreement.
+    pub(crate) fn tell(&mut self, event: &Event) -> Result<Vec<Effect>, Disagreement> {
+        let now = self.now();
+        let effects = step(&mut self.state, event, now);
+        for effect in &effects {
+            if let Effect::Forbidden(why) = effect {
+                return Err(format!("the broker must not: {why} ({event:?})"));
+            }
+        }
+        Ok(effects)
+    }
+
+    pub(crate) fn play(&mut self, operation: Operation) -> Result<(), Disagreement> {
+        let mut dice = Dice::new(operation.word);
+        let dice = &mut dice;
+        match operation.verb {
+            Verb::Publish => self.publish(dice, 1)?,
+            Verb::Batch => {
+                let many = 2 + dice.below(6);
+                self.publish(dice, many)?;
+            }
+            Verb::Follow => self.follow(dice)?,
+            Verb::Subscribe => self.subscribe(dice)?,
+            Verb::Pass => self.pass(plan::pause(dice)),
+            Verb::StepWall => {
+                let hours = *dice.pick(&[-1i64, 1, 24]);
+                self.clock.step_wall(hours * 3_600_000_000_000);
+                // A clock that was read at this instant is not read again.
+                self.pass(std::time::Duration::from_millis(1));
+            }
+            Verb::CloseIntake => {
+                if dice.one_in(4) {
+                    self.broker.close_intake();
+                    self.tell(&Event::CloseIntake)?;
+                }
+            }
+            Verb::Redrive => self.redrive(dice)?,
+            Verb::Purge => self.purge(dice.below(6) as u64)?,
+            _ if self.subscriptions.is_empty() => {}
+            Verb::Enter => {
+                let (at, generation) = (dice.below(self.subscriptions.len()), 1 + dice.below(3));
+                self.enter(at, generation as u64)?;
+            }
+            Verb::Share => {
+                let at = dice.below(self.subscriptions.len());
+                self.share(at, plan::share(dice))?;
+            }
+            Verb::Unroute => {
+                let at = dice.below(self.subscriptions.len());
+                self.broker.unroute(&self.subscriptions[at]);
+                self.tell(&Event::Unroute(self.subscriptions[at].id()))?;
+            }
+            Verb::Remove => {
+                let at = dice.below(self.subscriptions.len());
+                self.broker.remove(&self.subscriptions[at]);
+                self.tell(&Event::Remove(self.subscriptions[at].id()))?;
+            }
+            _ if self.lanes.is_empty() => {}
+            verb => {
+                let lane = dice.below(self.lanes.len());
+                self.play_lane(verb, lane, dice)?;
+            }
+        }
+        self.compare()
+    }
+
+    fn play_lane(&mut self, verb: Verb, lane: usize, dice: &mut Dice) -> Result<(), Disagreement> {
+        match verb {
+            Verb::Take => {
+                let park = if dice.one_in(2) { Park::Yes } else { Park::No };
+                self.take(lane, *dice.pick(&[1, 2, 5, 1000]), park)
+            }
+            Verb::Work => {
+                for _ in 0..1 + dice.below(3) {
+                    let suspends = dice.one_in(9);
+                    let said = plan::answer(dice);
+                    self.work(lane, said, suspends)?;
+                }
+                Ok(())
+            }
+            Verb::Finish => {
+                let said = plan::answer(dice);
+                let which = dice.below(4);
+                self.finish(lane, which, said)
+            }
+            Verb::Settle => {
+                self.lanes[lane].seat.settle();
+                self.lanes[lane].next = usize::MAX;
+                let (subscription, seat) = self.claim(lane);
+                self.tell(&Event::Settle { subscription, seat }).map(drop)
+            }
+            Verb::Leave => self.leave(lane),
+            Verb::Relieve => self.relieve(lane),
+            Verb::Revoke => self.revoke(lane, dice),
+            _ => self.revoke_call(lane, dice),
+        }
+    }
+
+    pub(crate) fn pass(&mut self, time: std::time::Duration) {
+        self.clock.advance(time);
+        self.broker.tick();
+    }
+
+    fn claim(&self, lane: usize) -> (u64, u64) {
+        let lane = &self.lanes[lane];
+        (self.subscriptions[lane.at].id(), lane.seat.id())
+    }
+
+    // --- publishing ---
+
+    fn event(&mut self, dice: &mut Dice, principal: usize) -> Publish {
+        let draft = plan::draft(dice);
+        self.last += 1;
+        let now = self.now();
+        let at =
+            |after: Option<i64>| after.map_or(0, |after| now.unix_ns.saturating_add_signed(after));
+        // The same dedup key mostly means the same payload.
+        let tag = match draft.dedup {
+            Some(_) if !dice.one_in(4) => 7,
+            _ => self.last,
+        };
+        Publish {
+            principal: self.publishers[principal].principal().to_owned(),
+            facts: Facts {
+                mid: u128::from(self.last),
+                tag,
+                topic: draft.topic.to_owned(),
+                key: draft.key.to_owned(),
+                // Which of two reasons is named for a refusal is not said.
+                payload: if self.state.closed { 8 } else { draft.payload },
+                hops: 0,
+                expires_ns: at(draft.expires_in),
+                forwarded_by: Vec::new(),
+            },
+            not_before_ns: at(draft.not_before_in),
+            dedup_key: draft.dedup.map(str::to_owned),
+            follows: false,
+        }
+    }
+
+    fn publish(&mut self, dice: &mut Dice, many: usize) -> Result<(), Disagreement> {
+        let principal = dice.below(2);
+        let events: Vec<Publish> = (0..many).map(|_| self.event(dice, principal)).collect();
+        let payloads: Vec<Vec<u8>> = events.iter().map(|event| payload(&event.facts)).collect();
+        let outgoing: Vec<Outgoing<'_>> = events
+            .iter()
+            .zip(&payloads)
+            .map(|(event, payload)| outgoing(event, payload, None))
+            .collect();
+        if many == 1 {
+            let seen = told(self.publishers[principal].publish(outgoing[0]))?;
+            return self.told(&events[0], seen);
+        }
+        let (accepted, error) = self.publishers[principal].publish_batch(&outgoing);
+        let refused = error.map(|error| told(Err(error))).transpose()?;
+        for (number, event) in events.iter().enumerate().take(accepted + 1) {
+            let must = answer(&self.tell(&Event::Publish(event.clone()))?)?;
+            if number < accepted {
+                let fits = matches!(must, Answer::Accepted { .. });
+                same("message of a batch accepted", &true, &fits)?;
+            } else {
+                same("end of a batch", &refused, &Some(must))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, dice: &mut Dice) -> Result<(), Disagreement> {
+        let Some(cause) = self.causes.get(dice.below(8)).cloned() else { return Ok(()) };
+        let mut event = self.event(dice, 0);
+        (event.facts.hops, event.follows) = (cause.hops() + 1, true);
+        let payload = payload(&event.facts);
+        let outgoing = outgoing(&event, &payload, Some(&cause));
+        let seen = told(self.publishers[0].publish(outgoing))?;
+        self.told(&event, seen)
+    }
+
+    fn told(&mut self, event: &Publish, seen: Answer) -> Result<(), Disagreement> {
+        let must = answer(&self.tell(&Event::Publish(event.clone()))?)?;
+        same("answer to a publish", &seen, &must).map_err(|text| format!("{text}: {event:?}"))
+    }
+
+    // --- subscriptions ---
+
+    pub(crate) fn subscribe(&mut self, dice: &mut Dice) -> Result<(), Disagreement> {
+        let spec = plan::spec(dice, self.subscriptions.len());
+        let made = self.broker.subscribe(spec.clone());
+        same("intake closed", &made.is_err(), &self.state.closed)?;
+        let Ok(subscription) = made else { return Ok(()) };
+        self.tell(&Event::Subscribe { subscription: subscription.id(), spec: Box::new(spec) })?;
+        self.subscriptions.push(subscription);
+        let at = self.subscriptions.len() - 1;
+        self.share(at, Share::all(1))?;
+        self.enter(at, 1)
+    }
+
+    pub(crate) fn share(&mut self, at: usize, share: Share) -> Result<(), Disagreement> {
+        let split = match share.generations[..] {
+            [] => Split::none(),
+            [one] => Split::all(one),
+            [first, second, ..] => Split::two(self.last, first, second, share.second),
+        };
+        let split = if share.trial == 0 { split } else { split.trying(share.trial) };
+        let subscription = &self.subscriptions[at];
+        let mut seen: Vec<u64> =
+            subscription.set_split(split).iter().map(|begun| begun.token).collect();
+        seen.sort_unstable();
+        let event = Event::Share { subscription: subscription.id(), share };
+        let effects = self.tell(&event)?;
+        for effect in &effects {
+            if let Effect::Begun(begun, passed) = effect {
+                let listed = seen.iter().copied();
+                let listed: Vec<u64> = listed.filter(|token| !passed.contains(token)).collect();
+                same("begun before a cutover", &listed, begun)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn enter(&mut self, at: usize, generation: u64) -> Result<(), Disagreement> {
+        let subscription = &self.subscriptions[at];
+        let bell = Arc::new(Bell::default());
+        let closed = self.state.subscriptions[&subscription.id()].closed;
+        let Ok(seat) = subscription.seat(generation, bell.clone()) else {
+            return same("a seat refused", &true, &closed);
+        };
+        same("a seat refused", &false, &closed)?;
+        let event = Event::Enter { subscription: subscription.id(), seat: seat.id(), generation };
+        let lane = Lane { at, seat, bell, next: usize::MAX, suspended: Vec::new(), parked: false };
+        self.lanes.push(lane);
+        self.tell(&event).map(drop)
+    }
+
+    // --- lanes ---
+
+    pub(crate) fn take(
+        &mut self,
+        number: usize,
+        limit: usize,
+        park: Park,
+    ) -> Result<(), Disagreement> {
+        let lane = &mut self.lanes[number];
+        lane.bell.silence();
+        let taken = lane.seat.take(limit, park);
+        lane.parked = park == Park::Yes && matches!(taken, Taken::Empty { .. });
+        lane.next = 0;
+        let seen = |delivery: &patchbay_bus::Delivery| {
+            let message = delivery.message();
+            let mut tag = [0; 8];
+            tag.copy_from_slice(&message.payload()[..8]);
+            Seen {
+                id: delivery.id(),
+                attempt: delivery.attempt(),
+                tag: u64::from_le_bytes(tag),
+                topic: message.topic().to_owned(),
+                hops: message.hops(),
+            }
+        };
+        let got = match taken {
+            Taken::Batch(n) => Some(lane.seat.deliveries()[..n].iter().map(seen).collect()),
+            Taken::Empty { .. } => Some(Vec::new()),
+            Taken::Closed => None,
+        };
+        let token = lane.seat.token(0);
+        let (subscription, seat) = self.claim(number);
+        self.tell(&Event::Take { subscription, seat, limit, token, got }).map(drop)
+    }
+
+    /// Begins the next hand-off, if there is one, and says how it ended.
+    pub(crate) fn work(
+        &mut self,
+        number: usize,
+        said: Option<Said>,
+        suspends: bool,
+    ) -> Result<(), Disagreement> {
+        let (subscription, seat) = self.claim(number);
+        let lane = &mut self.lanes[number];
+        let position = lane.next;
+        if position >= lane.seat.deliveries().len() {
+            return Ok(());
+        }
+        let begins = match lane.seat.begin(position) {
+            Begin::Go => Begins::Go,
+            Begin::Skip => Begins::Skip,
+            Begin::Stop => Begins::Stop,
+        };
+        lane.next = if begins == Begins::Stop { usize::MAX } else { position + 1 };
+        let effects = self.tell(&Event::Begin { subscription, seat, position })?;
+        same("begin", &Effect::Begins(begins), &effects[0])?;
+        if begins != Begins::Go {
+            return Ok(());
+        }
+        let lane = &mut self.lanes[number];
+        let message = lane.seat.deliveries()[position].message().clone();
+        if suspends {
+            lane.seat.suspend(position);
+            lane.suspended.push((lane.seat.token(position), message));
+            return self.tell(&Event::Suspend { subscription, seat, position }).map(drop);
+        }
+        if let Some(said) = said {
+            lane.seat.record(position, verdict(&said, &message));
+            self.tell(&Event::Record { subscription, seat, position, said })?;
+        }
+        self.causes.insert(0, message);
+        self.causes.truncate(4);
+        Ok(())
+    }
+
+    pub(crate) fn finish(
+        &mut self,
+        number: usize,
+        which: usize,
+        said: Option<Said>,
+    ) -> Result<(), Disagreement> {
+        let (subscription, seat) = self.claim(number);
+        let lane = &mut self.lanes[number];
+        if lane.suspended.is_empty() {
+            return Ok(());
+        }
+        let (token, message) = lane.suspended.remove(which % lane.suspended.len());
+        lane.seat.finish(token, said.as_ref().map(|said| verdict(said, &message)));
+        self.tell(&Event::Finish { subscription, seat, token, said }).map(drop)
+    }
+
+    pub(crate) fn leave(&mut self, number: usize) -> Result<(), Disagreement> {
+        let (subscription, seat) = self.claim(number);
+        drop(self.lanes.remove(number));
+        self.tell(&Event::Leave { subscription, seat }).map(drop)
+    }
+
+    fn relieve(&mut self, number: usize) -> Result<(), Disagreement> {
+        let (subscription, seat) = self.claim(number);
+        let moved = self.subscriptions[self.lanes[number].at].relieve(seat);
+        let effects = self.tell(&Event::Relieve { subscription, seat })?;
+        same("relieved", &Some(&Effect::Moved(moved)), &effects.last())
+    }
+
+    fn revoke(&mut self, number: usize, dice: &mut Dice) -> Result<(), Disagreement> {
+        let (subscription, seat) = self.claim(number);
+        let lane = &self.lanes[number];
+        let window = (0..lane.seat.deliveries().len()).map(|position| lane.seat.token(position));
+        let running: Vec<u64> =
+            window.chain(lane.suspended.iter().map(|(token, _)| *token)).collect();
+        let mut culprits = Vec::new();
+        if !running.is_empty() && dice.one_in(2) {
+            culprits.push((*dice.pick(&running), plan::fault(dice)));
+        }
+        let seen = self.subscriptions[lane.at].revoke(seat, &culprits);
+        self.revoked.insert((lane.at, seat));
+        let effects = self.tell(&Event::Revoke { subscription, seat, culprits })?;
+        let (finished, running, unstarted) = (seen.finished, seen.running, seen.unstarted);
+        let seen = Effect::Revoked { finished, running, unstarted };
+        same("revoked", &Some(&seen), &effects.last())
+    }
+
+    fn revoke_call(&mut self, number: usize, dice: &mut Dice) -> Result<(), Disagreement> {
+        let (subscription, _) = self.claim(number);
+        let lane = &self.lanes[number];
+        if lane.suspended.is_empty() {
+            return Ok(());
+        }
+        let (token, fault) = (dice.pick(&lane.suspended).0, plan::fault(dice));
+        let seen = self.subscriptions[lane.at].revoke_call(token, fault.clone());
+        let effects = self.tell(&Event::RevokeCall { subscription, token, fault })?;
+        same("written off", &Some(&Effect::WrittenOff(seen)), &effects.last())
+    }
+
+    // --- dead letters ---
+
+    fn redrive(&mut self, dice: &mut Dice) -> Result<(), Disagreement> {
+        let number = match self.state.letters.len() {
+            0 => 1,
+            n => self.state.letters[dice.below(n)].number + u64::from(dice.one_in(8)),
+        };
+        let seen = match self.broker.redrive(number) {
+            Ok(()) => Some(true),
+            Err(RedriveError::Gone { .. }) => Some(false),
+            Err(_) => None,
+        };
+        let effects = self.tell(&Event::Redrive(number))?;
+        let must = effects.iter().find_map(|effect| match effect {
+            Effect::Redriven(made) => Some(made.map(|id| id.is_some())),
+            _ => None,
+        });
+        same("redriven", &Some(seen), &must)
+    }
+
+    pub(crate) fn purge(&mut self, which: u64) -> Result<(), Disagreement> {
+        let number = self.state.letters.get(which as usize).map_or(1, |letter| letter.number);
+        let seen = self.broker.purge(number).is_some();
+        let effects = self.tell(&Event::Purge(number))?;
+        same("purged", &Some(&Effect::Purged(seen)), &effects.last())
+    }
+}
+
+fn payload(facts: &Facts) -> Vec<u8> {
+    let mut payload = vec![0; facts.payload];
+    payload[..8].copy_from_slice(&facts.tag.to_le_bytes());
+    payload
+}
+
+fn outgoing<'a>(event: &'a Publish, payload: &'a [u8], cause: Option<&'a Message>) -> Outgoing<'a> {
+    Outgoing {
+        topic: &event.facts.topic,
+        key: &event.facts.key,
+        payload,
+        id: Some(event.facts.mid),
+        expires_ns: event.facts.expires_ns,
+        not_before_ns: event.not_before_ns,
+        dedup_key: event.dedup_key.as_deref(),
+        cause,
+        ..Outgoing::default()
+    }
+}
+
+fn verdict(said: &Said, message: &Message) -> Verdict {
+    match said {
+        Said::Retry(delay_ns) => Verdict::Retry(*delay_ns),
+        Said::Failed(reason) => Verdict::Failed(reason.clone()),
+        Said::Forward(topic) => Verdict::Forward { topic: topic.clone(), message: message.clone() },
+        Said::Fault(fault) => Verdict::Fault(fault.clone()),
+    }
+}
