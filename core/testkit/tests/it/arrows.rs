@@ -67,11 +67,11 @@ fn a_shipped_plugin_uses_of_the_workspace_only_what_a_third_party_gets() {
 }
 
 #[test]
-fn nothing_but_tests_uses_the_test_kit() {
+fn nothing_but_tests_uses_the_test_kit_and_the_model() {
     for (name, package) in packages() {
-        assert!(
-            !package.needs.contains("patchbay-testkit"),
-            "{name} uses patchbay-testkit outside its tests"
-        );
+        for only_tests in ["patchbay-testkit", "patchbay-model"] {
+            let uses = package.needs.contains(only_tests);
+            assert!(!uses, "{name} uses {only_tests} outside its tests");
+        }
     }
 }
