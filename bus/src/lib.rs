@@ -41,6 +41,7 @@ mod sync;
 mod tap;
 mod timer;
 mod wake;
+mod whereabouts;
 
 pub use broker::{Broker, RedriveError, SubscribeError};
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -69,3 +70,4 @@ pub use subscription::{SeatError, Subscription};
 pub use tap::Tap;
 pub use timer::TimerToken;
 pub use wake::Wake;
+pub use whereabouts::{Place, Whereabouts};

@@ -11,6 +11,7 @@ pub(crate) mod desk;
 mod gate;
 pub(crate) mod inbox;
 mod keyed;
+mod look;
 pub(crate) mod recall;
 pub(crate) mod seat;
 pub(crate) mod service;

@@ -17,3 +17,4 @@ mod terms;
 mod timing;
 mod trial;
 mod waking;
+mod whereabouts;
