@@ -9,19 +9,23 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use patchbay_wire::TopicPattern;
+use patchbay_journal::{Journal, Level, Recovered};
+use patchbay_wire::{Topic, TopicPattern};
 
 use crate::{
     chance::Chance,
     clock::Clock,
     config::BrokerConfig,
-    dead_letters::{DeadLetter, DeadLetters},
+    dead_letters::DeadLetters,
     dedup::{Dedup, DedupState},
+    durability::DurabilityRule,
     ledger::Ledger,
-    publisher::{Published, Publisher},
+    publisher::{Publisher, recording::Appended},
     queue::service::{Origin, Queue},
+    recovery::{self, RecoverError},
     request::Requests,
-    routing::{Listener, Table},
+    routing::{Listener, Route, Table},
+    solo::Solo,
     spec::SubscriptionSpec,
     subscription::{Context, Subscription},
     sync::lock,
@@ -43,12 +47,18 @@ pub(crate) struct Inner {
     pub(crate) closed: AtomicBool,
     pub(crate) requests: Requests,
     pub(crate) chance: Chance,
-    pub(crate) dedup: Mutex<Dedup<Published>>,
+    pub(crate) dedup: Mutex<Dedup<Appended>>,
+    pub(crate) journal: Option<Arc<Journal>>,
+    /// Subscriptions that nobody has come for since the bus was opened, or whose owner is gone.
+    pub(crate) orphans: Mutex<Vec<Arc<Subscription>>>,
+    /// Every subscription that was made.
+    pub(crate) living: Mutex<Vec<Weak<Subscription>>>,
+    pub(crate) solo: Arc<Solo>,
     /// Guards changes of the table; the value is the last id.
-    edit: Mutex<u64>,
-    dead_letters: Arc<DeadLetters>,
+    pub(crate) edit: Mutex<u64>,
+    pub(crate) dead_letters: Arc<DeadLetters>,
     timer: Arc<Timer>,
-    unix_offset: u64,
+    pub(crate) unix_offset: u64,
 }
 
 /// A subscription was refused.
@@ -75,23 +85,6 @@ pub enum SubscribeError {
     },
 }
 
-/// A dead letter was not sent back.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RedriveError {
-    /// There is no such letter (any more).
-    #[error("there is no dead letter {0}")]
-    Unknown(u64),
-    /// Its subscription was removed.
-    #[error("the subscription of dead letter {number} is gone; it belonged to `{owner}`")]
-    Gone {
-        /// The letter.
-        number: u64,
-        /// Whose it was.
-        owner: String,
-    },
-}
-
 // === impl Broker ===
 
 impl Broker {
@@ -105,26 +98,44 @@ impl Broker {
     /// The same with a seed of all its randomness: the same calls have the same effects then.
     #[must_use]
     pub fn seeded(config: BrokerConfig, clock: Arc<dyn Clock>, seed: u64) -> Broker {
-        let timer = Arc::new(Timer::new(Arc::clone(&clock), config.max_timers));
-        let dedup = Mutex::new(Dedup::new(config.dedup));
-        Broker(Arc::new(Inner {
-            dead_letters: Arc::new(DeadLetters::new(config.dead_letters.clone())),
-            unix_offset: clock.unix_ns().wrapping_sub(clock.now_ns()),
-            config,
-            clock,
-            table: ArcSwap::default(),
-            version: AtomicU64::new(1),
-            closed: AtomicBool::new(false),
-            requests: Requests::default(),
-            chance: Chance::new(seed),
-            dedup,
-            edit: Mutex::new(0),
-            timer,
-        }))
+        Broker(Inner::new(config, clock, None, seed))
+    }
+
+    /// A bus that goes on where the journal's last host ended. Subscriptions that were found are
+    /// there at once, with all that they held, and are [orphans](Broker::orphans) until somebody
+    /// [subscribes](Broker::subscribe) with the same owner and pattern.
+    ///
+    /// # Errors
+    /// When the journal says what no bus can have written.
+    pub fn open(
+        config: BrokerConfig,
+        clock: Arc<dyn Clock>,
+        journal: Option<(Arc<Journal>, Recovered)>,
+        seed: u64,
+    ) -> Result<Broker, RecoverError> {
+        let Some((journal, found)) = journal else {
+            return Ok(Broker::seeded(config, clock, seed));
+        };
+        let inner = Inner::new(config, clock, Some(Arc::clone(&journal)), seed);
+        recovery::recover(&inner, &journal, found)?;
+        let broker = Broker(inner);
+        // Those that were held for want of room, or died with the process.
+        broker.move_up();
+        Ok(broker)
+    }
+
+    /// The journal, if there is one.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Arc<Journal>> {
+        self.0.journal.as_ref()
     }
 
     pub(crate) fn from_inner(inner: Arc<Inner>) -> Broker {
         Broker(inner)
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
@@ -165,25 +176,20 @@ impl Broker {
             return Err(SubscribeError::Closed { pattern });
         }
         let mut last = lock(&self.0.edit);
+        let spec = Arc::new(spec);
+        if let Some(subscription) = self.adopt(&spec) {
+            return Ok(subscription);
+        }
         *last += 1;
         let id = *last;
-        let spec = Arc::new(spec);
-        let queue = Queue::new(Origin {
-            id,
-            spec: Arc::clone(&spec),
-            dead_letters: Arc::clone(&self.0.dead_letters),
-            unix_offset: self.0.unix_offset,
-            now_ns: self.0.clock.now_ns(),
-            random: self.0.chance.word(),
-            max_waiters: self.0.config.max_waiters,
-        });
-        let context = Context {
-            clock: Arc::clone(&self.0.clock),
-            timer: Arc::clone(&self.0.timer),
-            unix_offset: self.0.unix_offset,
-            broker: self.downgrade(),
-        };
-        let subscription = Subscription::create(id, Arc::clone(&spec), queue, context);
+        let subscription = self.0.make(id, Arc::clone(&spec));
+        if let Some(journal) = &self.0.journal
+            && self.0.config.durability.iter().any(|rule| rule.level > Level::Memory)
+        {
+            // What it accepts before the record can be written it registers itself for.
+            let mut state = subscription.queue.inbox.lock();
+            let _later = subscription.register(journal, &mut state);
+        }
         let listener = Listener::Subscription(Arc::clone(&subscription));
         self.replace(self.0.table.load().with(spec.pattern.clone(), listener));
         Ok(subscription)
@@ -201,6 +207,7 @@ impl Broker {
     /// many were dropped now. Its ledger stays exact and readable.
     pub fn remove(&self, subscription: &Subscription) -> u64 {
         self.unroute(subscription);
+        lock(&self.0.orphans).retain(|orphan| orphan.id() != subscription.id());
         subscription.queue.close()
     }
 
@@ -221,7 +228,7 @@ impl Broker {
     }
 
     /// Puts a new table in place; the caller holds the lock of edits.
-    fn replace(&self, table: Table) {
+    pub(crate) fn replace(&self, table: Table) {
         self.0.table.store(Arc::new(table));
         self.0.version.fetch_add(1, Release);
     }
@@ -271,52 +278,6 @@ impl Broker {
             .collect()
     }
 
-    // --- dead letters ---
-
-    /// What could not be handled.
-    #[must_use]
-    pub fn dead_letters(&self) -> &DeadLetters {
-        &self.0.dead_letters
-    }
-
-    /// Deletes a dead letter for good. Those held back for lack of room move up.
-    pub fn purge(&self, number: u64) -> Option<Arc<DeadLetter>> {
-        let letter = self.0.dead_letters.take(number)?;
-        self.move_up();
-        Some(letter)
-    }
-
-    /// Sends a dead letter back to its own subscription, with a clean count. Nobody else sees it.
-    ///
-    /// # Errors
-    /// When there is no such letter, or its subscription is gone; then it stays where it is.
-    pub fn redrive(&self, number: u64) -> Result<(), RedriveError> {
-        // Taken out first: two redrives at the same time are one.
-        let letter = self.0.dead_letters.take(number).ok_or(RedriveError::Unknown(number))?;
-        let table = self.0.table.load();
-        let found = table.subscriptions().find(|found| found.id() == letter.subscription);
-        let accepted = found.is_some_and(|subscription| {
-            let key = subscription.spec().key_of(&letter.message);
-            let now_ns = self.0.clock.now_ns();
-            let (accepted, due) = subscription.queue.redrive(&letter, key, now_ns);
-            subscription.arm(due);
-            accepted
-        });
-        if !accepted {
-            let owner = letter.owner.to_string();
-            self.0.dead_letters.put_back(letter);
-            return Err(RedriveError::Gone { number, owner });
-        }
-        self.move_up();
-        Ok(())
-    }
-
-    fn move_up(&self) {
-        for subscription in self.0.table.load().subscriptions() {
-            subscription.arm(subscription.queue.bury_pending());
-        }
-    }
-
     // --- time ---
 
     /// Starts the one thread that waits for everything that is due, until
@@ -335,6 +296,7 @@ impl Broker {
 
     /// Does what is due, as the timer's thread would. Returns when something is due next.
     pub fn tick(&self) -> Option<u64> {
+        self.tidy();
         self.0.timer.run_due()
     }
 
@@ -357,6 +319,87 @@ impl fmt::Debug for Broker {
 }
 
 // === impl Inner ===
+
+impl Inner {
+    fn new(
+        config: BrokerConfig,
+        clock: Arc<dyn Clock>,
+        journal: Option<Arc<Journal>>,
+        seed: u64,
+    ) -> Arc<Inner> {
+        let timer = Arc::new(Timer::new(Arc::clone(&clock), config.max_timers));
+        let dedup = Mutex::new(Dedup::new(config.dedup));
+        Arc::new(Inner {
+            dead_letters: Arc::new(DeadLetters::new(config.dead_letters.clone())),
+            unix_offset: clock.unix_ns().wrapping_sub(clock.now_ns()),
+            config,
+            clock,
+            table: ArcSwap::default(),
+            version: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
+            requests: Requests::default(),
+            chance: Chance::new(seed),
+            dedup,
+            journal,
+            orphans: Mutex::default(),
+            living: Mutex::default(),
+            solo: Arc::default(),
+            edit: Mutex::new(0),
+            timer,
+        })
+    }
+
+    /// A subscription that nothing is routed to yet.
+    pub(crate) fn make(
+        self: &Arc<Inner>,
+        id: u64,
+        spec: Arc<SubscriptionSpec>,
+    ) -> Arc<Subscription> {
+        let queue = Queue::new(Origin {
+            id,
+            spec: Arc::clone(&spec),
+            dead_letters: Arc::clone(&self.dead_letters),
+            unix_offset: self.unix_offset,
+            now_ns: self.clock.now_ns(),
+            random: self.chance.word(),
+            max_waiters: self.config.max_waiters,
+            journal: self.journal.clone(),
+        });
+        let context = Context {
+            clock: Arc::clone(&self.clock),
+            timer: Arc::clone(&self.timer),
+            unix_offset: self.unix_offset,
+            broker: Arc::downgrade(self),
+            solo: Arc::clone(&self.solo),
+        };
+        let subscription = Subscription::create(id, spec, queue, context);
+        lock(&self.living).push(Arc::downgrade(&subscription));
+        subscription
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    /// Where messages of a topic go, and how safe they are.
+    pub(crate) fn route(&self, topic: &Topic) -> Route {
+        let mut route = self.table.load().route(topic);
+        if self.journal.is_some() {
+            route.level = DurabilityRule::level_of(&self.config.durability, topic);
+        }
+        route
+    }
+
+    /// How long hosts have run, this one included.
+    pub(crate) fn observed(&self, now_ns: u64) -> u64 {
+        self.journal.as_ref().map_or(now_ns, |journal| journal.observed(now_ns))
+    }
+
+    /// How much is out with lanes, over all subscriptions.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.table.load().subscriptions().map(|each| each.queue.in_flight()).sum()
+    }
+}
 
 impl Drop for Inner {
     fn drop(&mut self) {

@@ -34,6 +34,8 @@ pub struct DeadLetterConfig {
     pub max_count: usize,
     /// Most bytes kept, counted as in [`BrokerConfig::max_message_bytes`].
     pub max_bytes: usize,
+    /// How long a letter is kept after it died.
+    pub max_age: Duration,
     /// What happens to one more.
     pub when_full: WhenFull,
     /// How many dead deliveries a subscription holds back under [`WhenFull::Hold`] before it pauses.
@@ -70,6 +72,7 @@ impl Default for DeadLetterConfig {
         DeadLetterConfig {
             max_count: 10_000,
             max_bytes: 64 << 20,
+            max_age: Duration::from_secs(30 * 24 * 3600),
             when_full: WhenFull::Hold,
             max_pending: 1000,
         }

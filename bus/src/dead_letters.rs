@@ -1,9 +1,11 @@
-//! Where deliveries end that cannot be handled (promise P-21, in memory).
+//! Where deliveries end that cannot be handled (promise P-21): bounded by count, bytes and age.
 //!
-//! **Absent on purpose.** No deletion by age and no copy on disk: both belong to the journal.
+//! **Absent on purpose.** No file: the journal keeps the letters of durable deliveries, and gives
+//! them back when the bus is opened.
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,6 +15,7 @@ use std::{
 use patchbay_slab::Message;
 
 use crate::{
+    clock::nanoseconds,
     config::{DeadLetterConfig, WhenFull},
     redelivery::DeadCause,
     settlement::FaultClass,
@@ -69,6 +72,8 @@ pub struct DeadLetter {
     pub accepted_unix_ns: u64,
     /// When it died, nanoseconds since the Unix epoch.
     pub at_unix_ns: u64,
+    /// The journal has it: it survives a restart.
+    pub is_durable: bool,
 }
 
 /// The dead letters of a broker, bounded by count and bytes.
@@ -77,6 +82,7 @@ pub struct DeadLetters {
     shelf: Mutex<Shelf>,
     /// Letters that found no room and were dropped or pushed one out.
     overwritten: AtomicU64,
+    outdated: AtomicU64,
     watchers: Mutex<Vec<Arc<dyn Wake>>>,
 }
 
@@ -85,6 +91,8 @@ struct Shelf {
     letters: VecDeque<Arc<DeadLetter>>,
     bytes: usize,
     next: u64,
+    /// Letters that went for want of room or of use, and of which the journal was not told yet.
+    given_up: Vec<u64>,
 }
 
 // === impl DeadLetters ===
@@ -95,6 +103,7 @@ impl DeadLetters {
             config,
             shelf: Mutex::default(),
             overwritten: AtomicU64::new(0),
+            outdated: AtomicU64::new(0),
             watchers: Mutex::default(),
         }
     }
@@ -136,11 +145,6 @@ impl DeadLetters {
         lock(&self.shelf).letters.iter().find(|letter| letter.number == number).cloned()
     }
 
-    /// The letters of a message, oldest first.
-    pub(crate) fn of_message(&self, mid: u128) -> Vec<Arc<DeadLetter>> {
-        lock(&self.shelf).letters.iter().filter(|it| it.message.id() == mid).cloned().collect()
-    }
-
     /// Tells `watcher` whenever a letter arrives. Kept for the life of the broker.
     pub fn watch(&self, watcher: Arc<dyn Wake>) {
         lock(&self.watchers).push(watcher);
@@ -165,8 +169,15 @@ impl DeadLetters {
 
     /// Keeps a letter, or gives it back when there is no room and the policy is to hold it.
     ///
-    /// Called with a desk locked; its own lock is the last one.
-    pub(crate) fn offer(&self, mut letter: DeadLetter) -> Result<(), Box<DeadLetter>> {
+    /// `record` sees the letter in the end, with its number, or with 0 when it is given back.
+    /// Called with a desk locked; its own lock is the last one but the journal's.
+    pub(crate) fn offer(
+        &self,
+        mut letter: DeadLetter,
+        is_durable: bool,
+        record: impl FnOnce(&DeadLetter),
+    ) -> Result<(), Box<DeadLetter>> {
+        letter.is_durable = is_durable;
         let size = letter.message.size();
         let mut shelf = lock(&self.shelf);
         loop {
@@ -176,17 +187,61 @@ impl DeadLetters {
                 break;
             }
             if self.config.when_full == WhenFull::Hold {
+                letter.number = 0;
+                record(&letter);
                 return Err(Box::new(letter));
             }
             self.overwritten.fetch_add(1, Relaxed);
-            let Some(oldest) = shelf.letters.pop_front() else { return Ok(()) };
+            let Some(oldest) = shelf.letters.pop_front() else { break };
             shelf.bytes -= oldest.message.size();
+            shelf.given_up.extend(oldest.is_durable.then_some(oldest.number));
         }
         shelf.next += 1;
         letter.number = shelf.next;
+        record(&letter);
         shelf.bytes += size;
         shelf.letters.push_back(Arc::new(letter));
         Ok(())
+    }
+
+    /// Letters that went for want of room since this was asked last.
+    pub(crate) fn take_given_up(&self) -> Vec<u64> {
+        mem::take(&mut lock(&self.shelf).given_up)
+    }
+
+    /// Gives up those that died longer ago than `max_age`.
+    pub(crate) fn expire(&self, unix_ns: u64) -> usize {
+        let Some(oldest) = unix_ns.checked_sub(nanoseconds(self.config.max_age)) else { return 0 };
+        let mut shelf = lock(&self.shelf);
+        let mut gone = 0;
+        while let Some(letter) = shelf.letters.pop_front_if(|letter| letter.at_unix_ns < oldest) {
+            shelf.bytes -= letter.message.size();
+            shelf.given_up.extend(letter.is_durable.then_some(letter.number));
+            gone += 1;
+        }
+        self.outdated.fetch_add(gone as u64, Relaxed);
+        gone
+    }
+
+    /// Letters that were given up because of their age, since the broker exists.
+    #[must_use]
+    pub fn outdated(&self) -> u64 {
+        self.outdated.load(Relaxed)
+    }
+
+    /// Takes all letters of a subscription out.
+    pub(crate) fn forget_subscription(&self, subscription: u64) {
+        let mut shelf = lock(&self.shelf);
+        shelf.letters.retain(|letter| letter.subscription != subscription);
+        shelf.bytes = shelf.letters.iter().map(|letter| letter.message.size()).sum();
+    }
+
+    /// Puts letters of an earlier life on the shelf; later ones are numbered from `next` on.
+    pub(crate) fn restore(&self, letters: Vec<DeadLetter>, next: u64) {
+        let mut shelf = lock(&self.shelf);
+        shelf.bytes += letters.iter().map(|letter| letter.message.size()).sum::<usize>();
+        shelf.letters.extend(letters.into_iter().map(Arc::new));
+        shelf.next = next.saturating_sub(1);
     }
 
     /// Those who want to hear of new letters.

@@ -10,7 +10,9 @@ const TROUBLED: u32 = 1 << 30;
 const BUDGETED: u32 = 1 << 29;
 /// A version on trial has failed it: it goes to the other one.
 const TRIED: u32 = 1 << 28;
-const FLAGS: u32 = HOLDS | TROUBLED | BUDGETED | TRIED;
+/// The journal has it: what becomes of it is recorded.
+const DURABLE: u32 = 1 << 27;
+const FLAGS: u32 = HOLDS | TROUBLED | BUDGETED | TRIED | DURABLE;
 /// Largest message that a delivery can count.
 pub(crate) const SIZE_MAX: usize = !FLAGS as usize;
 
@@ -25,6 +27,21 @@ pub struct Delivery {
     /// Size of the message, and the flags above.
     size: u32,
 }
+
+/// A delivery whose message is in the journal only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stub {
+    /// Where the message is.
+    pub(crate) place: u64,
+    pub(crate) id: u64,
+    pub(crate) key: u64,
+    /// 0 = as the journal says.
+    accepted: u64,
+    pub(crate) attempts: u32,
+    size: u32,
+}
+
+// === impl Delivery ===
 
 impl Delivery {
     #[inline]
@@ -84,6 +101,36 @@ impl Delivery {
         again
     }
 
+    /// Only its place is kept.
+    pub(crate) fn to_stub(&self) -> Stub {
+        let Delivery { ref message, id, key, accepted, attempts, size } = *self;
+        Stub { place: message.mark(), id, key, accepted, attempts, size }
+    }
+
+    /// Hand-offs before the next one.
+    #[inline]
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    #[inline]
+    pub(crate) fn is_durable(&self) -> bool {
+        self.size & DURABLE != 0
+    }
+
+    pub(crate) fn set_durable(&mut self) {
+        self.size |= DURABLE;
+    }
+
+    /// It holds no key any more.
+    pub(crate) fn free(&mut self) {
+        self.size &= !HOLDS;
+    }
+
+    pub(crate) fn set_key(&mut self, key: u64) {
+        self.key = key;
+    }
+
     #[inline]
     pub(crate) fn is_first(&self) -> bool {
         self.attempts == 0
@@ -119,5 +166,30 @@ impl Delivery {
 
     pub(crate) fn set_budgeted(&mut self, on: bool) {
         self.size = if on { self.size | BUDGETED } else { self.size & !BUDGETED };
+    }
+}
+
+// === impl Stub ===
+
+impl Stub {
+    /// One that was found in the journal.
+    pub(crate) fn found(place: u64, id: u64, attempts: u32) -> Stub {
+        Stub { place, id, key: 0, accepted: 0, attempts, size: DURABLE }
+    }
+
+    /// With its message, which was accepted at `accepted_ns` as far as the journal knows.
+    pub(crate) fn with(self, message: Message, accepted_ns: u64) -> Delivery {
+        let Stub { place: _, id, key, accepted, attempts, size } = self;
+        let bytes = message.size().min(SIZE_MAX) as u32;
+        let accepted = if accepted == 0 { accepted_ns } else { accepted };
+        Delivery { message, id, key, accepted, attempts, size: size & FLAGS | bytes }
+    }
+
+    pub(crate) fn set_holds(&mut self) {
+        self.size |= HOLDS;
+    }
+
+    pub(crate) fn set_troubled(&mut self) {
+        self.size |= TROUBLED;
     }
 }

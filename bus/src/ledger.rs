@@ -12,6 +12,8 @@ pub enum DropReason {
     Expired,
     /// The subscription was removed.
     Unload,
+    /// What the journal had of it is damaged.
+    Lost,
 }
 
 /// Deliveries dropped, by reason.
@@ -52,8 +54,21 @@ pub struct Ledger {
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [DropReason; 4] =
-        [DropReason::Oldest, DropReason::Newest, DropReason::Expired, DropReason::Unload];
+    pub const ALL: [DropReason; 5] = [
+        DropReason::Oldest,
+        DropReason::Newest,
+        DropReason::Expired,
+        DropReason::Unload,
+        DropReason::Lost,
+    ];
+
+    /// Its number in the journal: these never change.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            DropReason::Lost => patchbay_journal::LOST,
+            other => other as u8,
+        }
+    }
 
     /// The label in metrics and in the ledger.
     #[must_use]
@@ -63,6 +78,7 @@ impl DropReason {
             DropReason::Newest => "drop_newest",
             DropReason::Expired => "expired",
             DropReason::Unload => "unload",
+            DropReason::Lost => "lost",
         }
     }
 }

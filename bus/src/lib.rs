@@ -29,27 +29,30 @@ mod delivery;
 mod durability;
 mod ids;
 mod ledger;
+mod orphans;
 mod publisher;
 mod queue;
+mod recovery;
 pub mod redelivery;
+mod redrive;
 mod request;
 mod routing;
 mod settlement;
+mod solo;
 mod spec;
 mod subscription;
 mod sync;
 mod tap;
 mod timer;
 mod wake;
-mod whereabouts;
 
-pub use broker::{Broker, RedriveError, SubscribeError};
+pub use broker::{Broker, SubscribeError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{BrokerConfig, DeadLetterConfig, WhenFull};
 pub use dead_letters::{DeadLetter, DeadLetters, Failure, HISTORY_MAX};
 pub use dedup::{DedupBound, DedupPolicy, DedupState};
 pub use delivery::Delivery;
-pub use durability::{DurabilityRule, Level, LevelError};
+pub use durability::{DurabilityRule, Level, UnknownLevel};
 pub use ledger::{DropReason, Dropped, Ledger};
 pub use patchbay_slab::{Draft, Message, key_hash};
 pub use publisher::{
@@ -62,7 +65,9 @@ pub use queue::{
     service::Backlog,
     split::Split,
 };
+pub use recovery::RecoverError;
 pub use redelivery::{BreakerPolicy, BudgetPolicy, DeadCause, OnError, RetryPolicy};
+pub use redrive::RedriveError;
 pub use request::{REPLY_PREFIX, REPLY_TO, Reply, RequestError};
 pub use settlement::{Fault, FaultClass, Outcome, Verdict};
 pub use spec::{KeySource, Order, Overflow, QueueLimits, SubscriptionSpec};
@@ -70,4 +75,3 @@ pub use subscription::{SeatError, Subscription};
 pub use tap::Tap;
 pub use timer::TimerToken;
 pub use wake::Wake;
-pub use whereabouts::{Place, Whereabouts};

@@ -7,6 +7,7 @@ mod admit;
 mod cache;
 mod error;
 mod pending;
+pub(crate) mod recording;
 mod submission;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -110,10 +111,13 @@ impl Publisher {
     pub fn publish(&mut self, outgoing: Outgoing<'_>) -> Result<Published, PublishError> {
         let hops = self.check(&outgoing)?;
         if outgoing.has_terms() {
-            return self.submit_checked(&outgoing, hops)?.wait();
+            return self.publish_on_terms(&outgoing, hops);
         }
         let parts = self.parts(&outgoing, hops);
         let route = self.cache.find(&self.broker, outgoing.topic).map_err(PublishError::Topic)?;
+        if route.level != Level::Memory {
+            return self.publish_on_terms(&outgoing, hops);
+        }
         let message = self.slab.message(&parts, outgoing.payload);
         let wait = outgoing.cause.is_none() && !outgoing.no_wait;
         let admission = Admission {
@@ -138,6 +142,11 @@ impl Publisher {
         no_wait: bool,
     ) -> Result<Published, Refused> {
         let message = self.follow(message, cause)?;
+        match self.level_of(message.topic()) {
+            Ok(Level::Memory) => {}
+            Ok(_) => return self.publish_recorded(message, cause, no_wait),
+            Err(error) => return Err(Refused { error, message }),
+        }
         self.admit(message, Start::Now, cause.is_none() && !no_wait, cause.is_some())
     }
 
@@ -216,7 +225,7 @@ impl Publisher {
 
     /// Publishes the payload of `message` under another topic, one hop after `cause`. Its key and
     /// headers go with it, and [`FORWARDED_BY`] names the principal behind those before it; its
-    /// payload is shared. Never waits.
+    /// payload is shared. Never waits for room.
     ///
     /// # Errors
     /// As for [`publish`](Publisher::publish).
@@ -226,6 +235,21 @@ impl Publisher {
         message: &Message,
         cause: &Message,
     ) -> Result<Published, PublishError> {
+        let message = self.forwarding(topic, message, cause)?;
+        match self.level_of(topic)? {
+            Level::Memory => self.admit(message, Start::Now, false, true),
+            _ => self.publish_recorded(message, Some(cause), true),
+        }
+        .map_err(|refused| refused.error)
+    }
+
+    /// The message that a forward publishes.
+    pub(crate) fn forwarding(
+        &mut self,
+        topic: &str,
+        message: &Message,
+        cause: &Message,
+    ) -> Result<Message, PublishError> {
         let hops = cause.hops().saturating_add(1);
         self.check_hops(hops)?;
         self.tick();
@@ -239,7 +263,7 @@ impl Publisher {
         let id = self.ids.next(self.stamp.unix_ns);
         let message = self.copy(message, &headers, topic, id, hops);
         self.check_size(message.size())?;
-        self.admit(message, Start::Now, false, true).map_err(|refused| refused.error)
+        Ok(message)
     }
 
     /// The same under another topic and with other hops; the payload is shared.

@@ -6,13 +6,20 @@
 //! [`gate`] is what makes a cutover exact. [`turn`] is a seat's visit, [`recall`] takes windows back,
 //! [`attend`] knows who has to be woken, and [`split`] which generation gets what.
 
+mod alone;
 mod attend;
+mod burial;
+mod consult;
 pub(crate) mod desk;
+pub(crate) mod durable;
+pub(crate) mod estate;
+pub(crate) mod forward;
 mod gate;
 pub(crate) mod inbox;
+pub(crate) mod intake;
 mod keyed;
-mod look;
 pub(crate) mod recall;
+pub(crate) mod refill;
 pub(crate) mod seat;
 pub(crate) mod service;
 pub(crate) mod split;

@@ -125,6 +125,8 @@ pub enum DeadCause {
     Age,
     /// Forwarded too often.
     HopLimit,
+    /// The process died of it, again and again.
+    Poison,
 }
 
 /// What `outcome` leads to. `random` is any word.
@@ -196,7 +198,8 @@ fn again(policy: &RetryPolicy, standing: Standing, now_ns: u64, delay_ns: u64) -
         let reason = format!("{} attempts without an end", standing.attempts);
         return dead(DeadCause::Attempts, &reason, false);
     }
-    let age = now_ns.saturating_sub(standing.accepted_ns);
+    // Accepted in an earlier life, it may lie before the zero of this clock.
+    let age = (now_ns.wrapping_sub(standing.accepted_ns) as i64).max(0) as u64;
     if age > nanoseconds(policy.max_age) {
         let reason = format!("older than {} s", policy.max_age.as_secs());
         return dead(DeadCause::Age, &reason, false);
@@ -273,7 +276,27 @@ impl DeadCause {
             DeadCause::Attempts => "max_attempts",
             DeadCause::Age => "max_age",
             DeadCause::HopLimit => "hop_limit",
+            DeadCause::Poison => "poison",
         }
+    }
+
+    const ALL: [DeadCause; 7] = [
+        DeadCause::Failed,
+        DeadCause::Failures,
+        DeadCause::Permanent,
+        DeadCause::Attempts,
+        DeadCause::Age,
+        DeadCause::HopLimit,
+        DeadCause::Poison,
+    ];
+
+    /// Its number in the journal: these never change.
+    pub(crate) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    pub(crate) fn of_number(number: u8) -> Option<DeadCause> {
+        DeadCause::ALL.into_iter().find(|cause| cause.number() == number)
     }
 }
 

@@ -12,14 +12,16 @@ use foldhash::fast::FixedState;
 use patchbay_wire::{Topic, TopicPattern};
 
 use self::trie::Trie;
-use crate::{subscription::Subscription, tap::Sink};
+use crate::{durability::Level, subscription::Subscription, tap::Sink};
 
 /// Where messages of one topic go.
 #[derive(Debug, Default)]
 pub(crate) struct Route {
     /// In order of their ids: the order in which their inboxes are locked.
-    pub(crate) subscriptions: Box<[Arc<Subscription>]>,
+    pub(crate) subscriptions: Arc<[Arc<Subscription>]>,
     pub(crate) taps: Box<[Arc<Sink>]>,
+    /// How safe messages are. Set by whoever knows the rules.
+    pub(crate) level: Level,
 }
 
 /// Somebody who wants what a pattern matches.
@@ -86,6 +88,6 @@ impl Table {
             }
         }
         subscriptions.sort_by_key(|subscription| subscription.id());
-        Route { subscriptions: subscriptions.into(), taps: taps.into() }
+        Route { subscriptions: subscriptions.into(), taps: taps.into(), level: Level::Memory }
     }
 }

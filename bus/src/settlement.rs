@@ -45,6 +45,8 @@ pub enum FaultClass {
     Timeout,
     /// The handler answered with something that the host does not understand or cannot do.
     Invalid,
+    /// The process died, and this was all that was under way.
+    Crash,
 }
 
 /// What the desk does with a hand-off. A verdict whose publish, if any, has happened.
@@ -83,6 +85,26 @@ impl FaultClass {
             FaultClass::Panic => "panic",
             FaultClass::Timeout => "timeout",
             FaultClass::Invalid => "invalid",
+            FaultClass::Crash => "crash",
         }
+    }
+
+    const ALL: [FaultClass; 7] = [
+        FaultClass::Transient,
+        FaultClass::Permanent,
+        FaultClass::InvalidData,
+        FaultClass::Panic,
+        FaultClass::Timeout,
+        FaultClass::Invalid,
+        FaultClass::Crash,
+    ];
+
+    /// Its number in the journal, never 0: these never change.
+    pub(crate) const fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
+    pub(crate) fn of_number(number: u8) -> Option<FaultClass> {
+        FaultClass::ALL.into_iter().find(|class| class.number() == number)
     }
 }

@@ -8,19 +8,22 @@ use std::{
     },
 };
 
+use patchbay_journal::{AppendError, Journal, Record, Subscribe};
+
 use crate::{
     broker::{Broker, Inner},
     clock::Clock,
     ledger::Ledger,
     queue::{
-        inbox::{Room, SEATS_MAX},
+        inbox::{InboxState, Room, SEATS_MAX},
         recall::{Begun, Progress, Revoked},
         seat::{Park, Seat, Taken},
-        service::{Backlog, Due, Queue},
+        service::{Backlog, Due, Queue, Time},
         split::Split,
         window::Hand,
     },
     settlement::Fault,
+    solo::{Floor, Solo},
     spec::{Overflow, SubscriptionSpec},
     timer::Timer,
     wake::Wake,
@@ -38,6 +41,7 @@ pub struct Subscription {
     timer: Arc<Timer>,
     /// When the timer will look at this subscription. Kept by the timer.
     pub(crate) armed: AtomicU64,
+    solo: Arc<Solo>,
     broker: Weak<Inner>,
     this: Weak<Subscription>,
 }
@@ -48,6 +52,7 @@ pub(crate) struct Context {
     pub(crate) timer: Arc<Timer>,
     pub(crate) unix_offset: u64,
     pub(crate) broker: Weak<Inner>,
+    pub(crate) solo: Arc<Solo>,
 }
 
 /// A seat was refused.
@@ -77,7 +82,7 @@ impl Subscription {
         queue: Queue,
         context: Context,
     ) -> Arc<Subscription> {
-        let Context { clock, timer, unix_offset, broker } = context;
+        let Context { clock, timer, unix_offset, broker, solo } = context;
         Arc::new_cyclic(|this| Subscription {
             id,
             spec,
@@ -87,6 +92,7 @@ impl Subscription {
             timer,
             armed: AtomicU64::new(u64::MAX),
             broker,
+            solo,
             this: Weak::clone(this),
         })
     }
@@ -145,9 +151,68 @@ impl Subscription {
     #[inline]
     pub(crate) fn turn(&self, hand: &mut Hand, ask: Option<(usize, Park)>) -> (Taken, u64) {
         let now_ns = self.clock.now_ns();
-        let (taken, due) = self.queue.turn(hand, ask, now_ns);
+        let unix_ns = now_ns.wrapping_add(self.unix_offset);
+        let time = Time { now_ns, unix_ns };
+        if self.solo.is_wanted() {
+            return (self.turn_solo(hand, ask, time), now_ns);
+        }
+        let (taken, due) = self.queue.turn(hand, ask, time);
         self.arm(due);
         (taken, now_ns)
+    }
+
+    /// A turn while there are suspects: settles, and takes only what may be taken.
+    #[cold]
+    fn turn_solo(&self, hand: &mut Hand, ask: Option<(usize, Park)>, time: Time) -> Taken {
+        let had_window = !hand.current.is_empty();
+        let (taken, due) = self.queue.turn(hand, None, time);
+        self.arm(due);
+        if had_window {
+            self.solo_moves_on();
+        }
+        if taken == Taken::Closed || ask.is_none() {
+            return taken;
+        }
+        let Some(broker) = self.broker.upgrade() else { return taken };
+        match self.solo.ask(self, || broker.in_flight()) {
+            Floor::Open => {}
+            Floor::Closed => return Taken::Empty { next_due_ns: None },
+            Floor::Yours => {
+                let (taken, due) = self.queue.take_suspect(hand, time);
+                self.arm(due);
+                if !matches!(taken, Taken::Batch(_)) {
+                    self.solo.give_back();
+                }
+                return taken;
+            }
+        }
+        let (taken, due) = self.queue.turn(hand, ask, time);
+        self.arm(due);
+        taken
+    }
+
+    /// Something was settled: whoever rests because of a suspect should look again.
+    fn solo_moves_on(&self) {
+        if !self.solo.is_wanted() {
+            return;
+        }
+        if self.queue.ended_solo() {
+            self.solo.give_back();
+        }
+        let Some(broker) = self.broker.upgrade() else { return };
+        if self.solo.is_active() {
+            broker.table.load().subscriptions().for_each(|each| each.queue.poke());
+        }
+    }
+
+    /// How many deliveries may have ended a process.
+    pub(crate) fn suspects(&self) -> usize {
+        self.queue.suspects()
+    }
+
+    /// Whether a lane comes, or is sent when it is asked for.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.queue.is_attended()
     }
 
     pub(crate) fn step_away(&self, hand: &Hand) {
@@ -158,6 +223,7 @@ impl Subscription {
         self.arm(self.queue.leave(hand, self.clock.now_ns()));
         // Freed outside the desk's lock.
         hand.free_previous();
+        self.solo_moves_on();
     }
 
     pub(crate) fn leased(&self, seat: u64, token: u64) -> Option<patchbay_slab::Message> {
@@ -169,8 +235,9 @@ impl Subscription {
     /// Cutover: who gets what from now on. When this returns, no seat starts a hand-off that was
     /// decided before; what is still running or unsettled is returned.
     pub fn set_split(&self, split: Split) -> Vec<Begun> {
-        let (begun, due) = self.queue.cut_over(split);
+        let (begun, due) = self.queue.cut_over(split, self.clock.now_ns());
         self.arm(due);
+        self.solo_moves_on();
         begun
     }
 
@@ -187,6 +254,7 @@ impl Subscription {
     pub fn revoke(&self, seat: u64, culprits: &[(u64, Fault)]) -> Revoked {
         let (revoked, due) = self.queue.revoke(seat, culprits, self.clock.now_ns());
         self.arm(due);
+        self.solo_moves_on();
         revoked
     }
 
@@ -195,6 +263,7 @@ impl Subscription {
     pub fn revoke_call(&self, token: u64, fault: Fault) -> bool {
         let (revoked, due) = self.queue.revoke_call(token, fault, self.clock.now_ns());
         self.arm(due);
+        self.solo_moves_on();
         revoked
     }
 
@@ -241,6 +310,30 @@ impl Subscription {
     /// Whether publishers wait here for room.
     pub(crate) fn blocks(&self) -> bool {
         self.spec.overflow == Overflow::Block
+    }
+
+    /// Tells the journal that it exists. Its inbox is locked by the caller.
+    pub(crate) fn register(
+        &self,
+        journal: &Journal,
+        state: &mut InboxState,
+    ) -> Result<(), AppendError> {
+        let pattern = self.spec.pattern.as_str();
+        let subscribe = Subscribe { sub: self.id as u32, owner: &self.spec.owner, pattern };
+        journal.append(&Record::Subscribe(subscribe))?;
+        state.intake.registered = true;
+        Ok(())
+    }
+
+    /// A record of its has reached its level: lanes may look.
+    pub(crate) fn announce(&self) {
+        let nudge = self.queue.inbox.announce();
+        if let Some(wake) = nudge.wake {
+            wake.wake();
+        }
+        if nudge.raise {
+            self.raise();
+        }
     }
 
     pub(crate) fn raise(&self) {

@@ -58,7 +58,6 @@ mod level;
 mod manifest;
 mod open;
 mod place;
-pub mod planted;
 mod read;
 mod record;
 mod recovered;

@@ -3,7 +3,7 @@
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
     ptr::{self, NonNull, addr_of, addr_of_mut},
-    sync::atomic::AtomicU32,
+    sync::atomic::{AtomicU32, AtomicU64},
 };
 
 use patchbay_abi as abi;
@@ -11,14 +11,14 @@ use patchbay_abi as abi;
 use crate::home::Home;
 
 /// Bytes of topic, key, headers and payload that need no allocation of their own.
-pub(crate) const INLINE: usize = 280;
+pub(crate) const INLINE: usize = 272;
 /// What the region and the payload inside it are aligned to.
 pub(crate) const ALIGN: usize = 8;
 
 /// One message: what a library sees, and what the host keeps beside it.
 ///
 /// All fields are written while one owner holds the envelope alone (between leaving and returning to
-/// a free list) and only read while it is shared, but for `refs`.
+/// a free list) and only read while it is shared, but for `refs` and `mark`.
 #[repr(C, align(64))]
 pub(crate) struct Envelope {
     /// Must stay first: a pointer to the envelope is a pointer to this.
@@ -27,6 +27,8 @@ pub(crate) struct Envelope {
     /// Bytes that count against limits: topic, key, headers, payload.
     pub(crate) size: u32,
     pub(crate) key_hash: u64,
+    /// A word of the bus, which may be written while it is shared.
+    pub(crate) mark: AtomicU64,
     /// Link of a free list or of a chain on its way home.
     pub(crate) next: *mut Envelope,
     pub(crate) home: *const Home,

@@ -146,6 +146,19 @@ impl Message {
         unsafe { (*self.0.as_ptr()).size as usize }
     }
 
+    /// The word that [`set_mark`](Message::set_mark) left here; 0 before.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        // SAFETY: alive by our reference; the field is atomic.
+        unsafe { (*self.0.as_ptr()).mark.load(Relaxed) }
+    }
+
+    /// Leaves a word with the message, for all who hold it. It orders nothing.
+    pub fn set_mark(&self, mark: u64) {
+        // SAFETY: as above.
+        unsafe { (*self.0.as_ptr()).mark.store(mark, Relaxed) };
+    }
+
     /// Whether this is the only reference.
     #[must_use]
     pub fn is_unique(&self) -> bool {

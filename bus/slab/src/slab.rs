@@ -3,7 +3,7 @@
 use std::{
     fmt,
     ptr::{self, NonNull, addr_of_mut},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 use patchbay_abi as abi;
@@ -205,6 +205,7 @@ unsafe fn fill(envelope: NonNull<Envelope>, parts: &Parts<'_>, payload_len: usiz
         addr_of_mut!((*raw).refs).write(AtomicU32::new(1));
         addr_of_mut!((*raw).size).write(bounded(texts + payload_len));
         addr_of_mut!((*raw).key_hash).write(key::hash(parts.key));
+        addr_of_mut!((*raw).mark).write(AtomicU64::new(0));
         NonNull::new_unchecked(payload)
     }
 }

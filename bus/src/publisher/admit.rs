@@ -11,6 +11,7 @@ use std::{
 };
 
 use patchbay_slab::Message;
+use patchbay_wire::Topic;
 
 use super::{PublishError, Published, Refused};
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     routing::Route,
     spec::Overflow,
     subscription::Subscription,
+    sync::lock,
 };
 
 /// What a subscription says to a message.
@@ -40,6 +42,8 @@ enum Obstacle {
     Full,
     /// There will never be room.
     TooLarge(usize),
+    /// The route is out of date.
+    Moved,
 }
 
 /// How often a publisher makes room for one message before others, who take it each time, have won.
@@ -135,6 +139,12 @@ impl Admission<'_> {
             let size = message.size();
             match obstacle {
                 Obstacle::TooLarge(limit) => return Err(PublishError::TooLarge { size, limit }),
+                Obstacle::Moved => {
+                    // Whoever changes the routes is through when the lock is free.
+                    drop(lock(&self.broker.edit));
+                    let topic = Topic::parse(message.topic()).map_err(PublishError::Topic)?;
+                    return self.admit(&self.broker.route(&topic), messages);
+                }
                 Obstacle::MakeRoom => {
                     made_room += 1;
                     if !subscription.queue.drop_oldest(size) {
@@ -237,6 +247,9 @@ impl Admission<'_> {
 /// What a subscription says to a message of that size.
 fn ask(subscription: &Subscription, state: &InboxState, size: usize, drop_newest: bool) -> Answer {
     let inbox = &subscription.queue.inbox;
+    if state.is_moved() {
+        return Answer::No(Obstacle::Moved);
+    }
     if state.is_closed() {
         return Answer::Gone;
     }

@@ -50,6 +50,6 @@ fn look_up(broker: &Inner, topic: &str) -> Result<Entry, TopicError> {
     let topic = Topic::parse(topic)?;
     // The version first: a snapshot that is newer than its number is looked up once more later.
     let version = broker.version.load(Acquire);
-    let route = broker.table.load().route(&topic);
+    let route = broker.route(&topic);
     Ok(Entry { topic, version, route })
 }

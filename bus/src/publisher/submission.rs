@@ -1,16 +1,22 @@
 //! Publishing with more than a place in a queue: a level, a dedup key, a time to start from.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
+use patchbay_journal::{self as journal, Journal, Target};
 use patchbay_slab::Message;
+use patchbay_wire::Topic;
 
 use super::{
     Outgoing, Pending, PublishError, Published, Publisher, Refused,
     admit::{Admission, Start},
+    pending::Commit,
+    recording::{Appended, Recording, refusal},
 };
 use crate::{
+    broker::Inner,
     dedup::{First, Known, Scope, digest},
     durability::Level,
+    routing::Route,
     sync::lock,
 };
 
@@ -27,6 +33,15 @@ pub struct Terms<'a> {
     pub no_wait: bool,
 }
 
+/// Who a message follows from.
+#[derive(Clone, Copy)]
+struct Origin {
+    /// It follows from a message that was accepted before.
+    follows: bool,
+    /// That one is recorded: what becomes of it is recorded behind this.
+    is_recorded: bool,
+}
+
 impl Publisher {
     /// Publishes one message without waiting for its level: for callers that must not wait, or that
     /// keep many on their way. It may still wait for room where a subscription says so.
@@ -35,16 +50,30 @@ impl Publisher {
     /// As for [`publish`](Publisher::publish); nothing was delivered to anybody.
     pub fn submit(&mut self, outgoing: Outgoing<'_>) -> Result<Pending, PublishError> {
         let hops = self.check(&outgoing)?;
-        self.submit_checked(&outgoing, hops)
+        self.submit_checked(&outgoing, hops).map(Pending::armed)
     }
 
+    /// The same, and waits, unless its cause is recorded: then both survive, or the cause is handed
+    /// out again and publishes once more.
     #[cold]
+    pub(super) fn publish_on_terms(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        hops: u32,
+    ) -> Result<Published, PublishError> {
+        let pending = self.submit_checked(outgoing, hops)?;
+        if outgoing.cause.is_some_and(|cause| cause.mark() != 0) {
+            return Ok(*pending.armed().promised());
+        }
+        pending.wait()
+    }
+
     pub(super) fn submit_checked(
         &mut self,
         outgoing: &Outgoing<'_>,
         hops: u32,
     ) -> Result<Pending, PublishError> {
-        patchbay_wire::Topic::check(outgoing.topic).map_err(PublishError::Topic)?;
+        Topic::check(outgoing.topic).map_err(PublishError::Topic)?;
         let parts = self.parts(outgoing, hops);
         let message = self.slab.message(&parts, outgoing.payload);
         let terms = Terms {
@@ -68,10 +97,26 @@ impl Publisher {
         terms: Terms<'_>,
     ) -> Result<Pending, Refused> {
         let message = self.follow(message, cause)?;
-        self.accept(message, terms, cause)
+        self.accept(message, terms, cause).map(Pending::armed)
     }
 
-    fn accept(
+    /// A message whose topic may have a level above memory.
+    #[cold]
+    pub(super) fn publish_recorded(
+        &mut self,
+        message: Message,
+        cause: Option<&Message>,
+        no_wait: bool,
+    ) -> Result<Published, Refused> {
+        let kept = message.clone();
+        let pending = self.accept(message, Terms { no_wait, ..Terms::default() }, cause)?;
+        if cause.is_some_and(|cause| cause.mark() != 0) {
+            return Ok(*pending.armed().promised());
+        }
+        pending.wait().map_err(|error| Refused { error, message: kept })
+    }
+
+    pub(super) fn accept(
         &mut self,
         message: Message,
         terms: Terms<'_>,
@@ -81,53 +126,70 @@ impl Publisher {
         if expires != 0 && terms.not_before_ns >= expires {
             return Err(Refused { error: PublishError::Expired, message });
         }
-        if terms.level.is_some_and(|level| level > Level::Memory) {
-            let level = terms.level.unwrap_or_default();
-            return Err(Refused { error: PublishError::NoJournal { level }, message });
-        }
-        let wait = cause.is_none() && !terms.no_wait;
-        let later_ns = terms.not_before_ns.saturating_sub(self.stamp.unix_ns);
-        let start = match later_ns {
-            0 => Start::Now,
-            later_ns => Start::At(self.stamp.now_ns.saturating_add(later_ns)),
+        let asked = terms.level.unwrap_or_default();
+        let broker = Arc::clone(&self.broker);
+        let level = match self.cache.find(&broker, message.topic()) {
+            Ok(route) => route.level.max(asked),
+            Err(error) => return Err(Refused { error: PublishError::Topic(error), message }),
         };
-        match terms.dedup_key {
-            None => self.admit(message, start, wait, cause.is_some()).map(Pending::decided),
-            Some(key) => self.accept_once(message, key, start, wait, cause.is_some()),
+        let origin = Origin {
+            follows: cause.is_some(),
+            is_recorded: cause.is_some_and(|cause| cause.mark() != 0),
+        };
+        match (&broker.journal, level) {
+            (Some(journal), Level::Process | Level::Disk) => {
+                self.record(&broker, journal, message, level, terms, origin)
+            }
+            (None, level) if asked > Level::Memory => {
+                Err(Refused { error: PublishError::NoJournal { level }, message })
+            }
+            _ => {
+                let wait = cause.is_none() && !terms.no_wait;
+                let start = match self.start_ns(terms.not_before_ns) {
+                    0 => Start::Now,
+                    due_ns => Start::At(due_ns),
+                };
+                match terms.dedup_key {
+                    None => self.admit(message, start, wait, origin.follows).map(Pending::decided),
+                    Some(key) => self.admit_once(&broker, message, key, start, wait),
+                }
+            }
+        }
+    }
+
+    /// When a message may be handed out, on the monotonic clock; 0 = at once.
+    fn start_ns(&self, not_before_ns: u64) -> u64 {
+        match not_before_ns.saturating_sub(self.stamp.unix_ns) {
+            0 => 0,
+            left => self.stamp.now_ns.saturating_add(left),
         }
     }
 
     /// The window is locked while the message is admitted, so that of two equal publishes one is the
     /// first. It is never locked while anybody waits.
-    fn accept_once(
+    fn admit_once(
         &mut self,
+        broker: &Inner,
         mut message: Message,
         key: &str,
         start: Start,
         wait: bool,
-        follows: bool,
     ) -> Result<Pending, Refused> {
         let scope = Scope::new(&self.principal, message.topic(), key);
         let payload = digest(message.payload());
-        let deadline = Instant::now() + self.broker.config.publish_timeout;
+        let deadline = Instant::now() + broker.config.publish_timeout;
         loop {
-            let broker = std::sync::Arc::clone(&self.broker);
             let mut dedup = lock(&broker.dedup);
-            let now_ns = self.stamp.now_ns;
+            let now_ns = broker.observed(self.stamp.now_ns);
             match dedup.look_up(scope, payload, now_ns) {
                 Known::New => {}
-                Known::Repeat(first) => {
-                    return Ok(Pending::decided(Published { duplicate: true, ..first }));
-                }
-                Known::Mismatch(first) => {
-                    let error = PublishError::DedupMismatch { first: first.id };
-                    return Err(Refused { error, message });
-                }
+                known => return self.known(broker, known, message),
             }
-            match self.admit(message, start, false, follows) {
-                Ok(told) => {
+            match self.admit(message, start, false, !wait) {
+                Ok(published) => {
+                    let told = Appended { published, record: 0 };
                     dedup.insert(scope, First { payload, told }, now_ns);
-                    return Ok(Pending::decided(told));
+                    return Ok(Pending::decided(published));
                 }
                 Err(refused) => {
                     drop(dedup);
@@ -145,6 +207,139 @@ impl Publisher {
         }
     }
 
+    /// What a repeat is told: the same as the first, as soon as that is decided.
+    fn known(
+        &self,
+        broker: &Inner,
+        known: Known<Appended>,
+        message: Message,
+    ) -> Result<Pending, Refused> {
+        match known {
+            Known::Mismatch(first) => {
+                let error = PublishError::DedupMismatch { first: first.published.id };
+                Err(Refused { error, message })
+            }
+            Known::Repeat(Appended { published, record }) => {
+                let published = Published { duplicate: true, ..published };
+                Ok(match &broker.journal {
+                    Some(journal) if record != 0 => {
+                        Pending::new(published, Commit::new(journal, record, Arc::default()))
+                    }
+                    _ => Pending::decided(published),
+                })
+            }
+            // Not asked for.
+            Known::New => Err(Refused { error: PublishError::Closed, message }),
+        }
+    }
+
+    fn record(
+        &mut self,
+        broker: &Inner,
+        journal: &Arc<Journal>,
+        message: Message,
+        level: Level,
+        terms: Terms<'_>,
+        origin: Origin,
+    ) -> Result<Pending, Refused> {
+        if !origin.follows && broker.is_closed() {
+            return Err(Refused { error: PublishError::Closed, message });
+        }
+        // Outside of all locks: this may wait until a segment is made.
+        if !origin.is_recorded
+            && let Err(error) = journal.room()
+        {
+            return Err(Refused { error: refusal(error), message });
+        }
+        let due_ns = self.start_ns(terms.not_before_ns);
+        let mut recording = Recording {
+            broker,
+            journal,
+            level,
+            now_ns: self.stamp.now_ns,
+            not_before_ns: if due_ns == 0 { 0 } else { terms.not_before_ns },
+            due_ns,
+            dedup: None,
+            from: None,
+        };
+        let Some(key) = terms.dedup_key else {
+            return self.append(&recording, message);
+        };
+        let principal = Arc::clone(&self.principal);
+        let scope = Scope::new(&principal, message.topic(), key);
+        let payload_hash = digest(message.payload());
+        let mut dedup = lock(&broker.dedup);
+        let now_ns = broker.observed(self.stamp.now_ns);
+        match dedup.look_up(scope, payload_hash, now_ns) {
+            Known::New => {}
+            known => return self.known(broker, known, message),
+        }
+        recording.dedup = Some(journal::Dedup { principal: &principal, key, payload_hash });
+        let pending = self.append(&recording, message)?;
+        let told = Appended { published: *pending.promised(), record: pending.record() };
+        dedup.insert(scope, First { payload: payload_hash, told }, now_ns);
+        Ok(pending)
+    }
+
+    fn append(&mut self, recording: &Recording<'_>, message: Message) -> Result<Pending, Refused> {
+        loop {
+            let route = match self.cache.find(recording.broker, message.topic()) {
+                Ok(route) => route,
+                Err(error) => return Err(Refused { error: PublishError::Topic(error), message }),
+            };
+            match recording.append(route, &message) {
+                Err(error) => return Err(Refused { error, message }),
+                Ok(None) => recording.settle_routes(),
+                Ok(Some(Appended { published, record })) => {
+                    return Ok(appended(recording.journal, route, &message, published, record));
+                }
+            }
+        }
+    }
+
+    /// Settles a delivery as forwarded and publishes its message, in one record (P-4).
+    pub(crate) fn record_forward(
+        &mut self,
+        message: &Message,
+        level: Level,
+        from: Target,
+    ) -> Result<Option<Pending>, PublishError> {
+        let broker = Arc::clone(&self.broker);
+        let Some(journal) = &broker.journal else { return Ok(None) };
+        let recording = Recording {
+            broker: &broker,
+            journal,
+            level,
+            now_ns: self.stamp.now_ns,
+            not_before_ns: 0,
+            due_ns: 0,
+            dedup: None,
+            from: Some(from),
+        };
+        let route = self.cache.find(&broker, message.topic()).map_err(PublishError::Topic)?;
+        let appended_at = recording.append(route, message)?;
+        Ok(appended_at.map(|Appended { published, record }| {
+            appended(journal, route, message, published, record)
+        }))
+    }
+
+    /// Waits until whoever changes the routes is through.
+    pub(crate) fn settle_routes(&self) {
+        drop(lock(&self.broker.edit));
+    }
+
+    /// A forward to a topic that is not recorded.
+    pub(crate) fn admit_forwarded(&mut self, message: Message) -> Result<Published, PublishError> {
+        self.admit(message, Start::Now, false, true).map_err(|refused| refused.error)
+    }
+
+    /// The level of a topic.
+    pub(crate) fn level_of(&mut self, topic: &str) -> Result<Level, PublishError> {
+        let route = self.cache.find(&self.broker, topic).map_err(PublishError::Topic)?;
+        let recorded = self.broker.journal.is_some();
+        Ok(if recorded { route.level } else { Level::Memory })
+    }
+
     pub(super) fn admit(
         &mut self,
         message: Message,
@@ -159,4 +354,18 @@ impl Publisher {
         let now_ns = self.stamp.now_ns;
         Admission { broker: &self.broker, now_ns, wait, follows, start }.deliver(route, message)
     }
+}
+
+fn appended(
+    journal: &Arc<Journal>,
+    route: &Route,
+    message: &Message,
+    published: Published,
+    record: u64,
+) -> Pending {
+    route.taps.iter().for_each(|tap| tap.offer(message));
+    if record == 0 {
+        return Pending::decided(published);
+    }
+    Pending::new(published, Commit::new(journal, record, Arc::clone(&route.subscriptions)))
 }

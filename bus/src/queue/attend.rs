@@ -94,7 +94,7 @@ impl Desk {
         let mut mask = 0u64;
         for part in 0..self.split.generations().len() {
             let generation = self.split.generations()[part];
-            if alone && mine == Some(generation) || !self.store.has_ready(part) {
+            if alone && mine == Some(generation) || !self.has_ready(part) {
                 continue;
             }
             let mut attended = false;
@@ -123,6 +123,7 @@ impl Desk {
     pub(super) fn stage(&mut self, inbox: &Inbox, after: &mut After) {
         let (mut window, mut stage): (Vec<Delivery>, Vec<Delivery>) = Default::default();
         let mut later = Vec::new();
+        let mut behind = None;
         let visit = inbox.visit(
             self.load(),
             Fetch {
@@ -132,6 +133,7 @@ impl Desk {
                 window: &mut window,
                 stage: &mut stage,
                 later: &mut later,
+                behind: &mut behind,
                 freed: &mut after.wakes,
                 parked: &mut 0,
             },
@@ -140,6 +142,7 @@ impl Desk {
             self.store.add_all(&mut stage, &self.split);
         }
         self.store.add_later(&mut later);
+        self.set_behind(behind);
     }
 
     /// Asks for a lane of that generation, once until one comes.

@@ -7,8 +7,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::FixedState;
+use patchbay_journal as journal;
 
 use super::{
+    durable::{Durable, Errand},
     inbox::Load,
     split::Split,
     store::Store,
@@ -37,9 +39,9 @@ pub(crate) struct Desk {
     /// Suspended calls whose window is settled, by token.
     pub(super) open: HashMap<u64, OpenCall, FixedState>,
     /// Deliveries that failed before, by id.
-    pub(super) histories: HashMap<u64, History, FixedState>,
-    /// Dead, and no room in the dead letters.
-    pub(super) pending: Vec<DeadLetter>,
+    pub(super) histories: Histories,
+    /// Dead, and no room in the dead letters; whether the journal has it.
+    pub(super) pending: Vec<(bool, DeadLetter)>,
     pub(super) budget: Budget,
     pub(super) breaker: Option<Breaker>,
     pub(super) counts: Counts,
@@ -49,6 +51,8 @@ pub(crate) struct Desk {
     pub(super) last_lease: u64,
     pub(super) last_serial: u64,
     pub(super) random: u64,
+    /// `None` without a journal.
+    pub(super) durable: Option<Box<Durable>>,
     /// Seats sleep without a bit, because nothing may be handed out.
     pub(super) resting: bool,
     pub(super) closed: bool,
@@ -71,15 +75,20 @@ pub(crate) struct OpenCall {
     pub(super) delivery: Delivery,
     pub(super) serial: u64,
     pub(super) generation: u64,
+    /// It was forwarded, and that is recorded.
+    pub(super) is_forwarded: bool,
 }
 
 /// What is remembered of a delivery that failed, or was sent back from the dead letters.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    pub(super) failures: u32,
-    pub(super) redrives: u32,
-    pub(super) last: Vec<Failure>,
+    pub(crate) failures: u32,
+    pub(crate) redrives: u32,
+    pub(crate) last: Vec<Failure>,
 }
+
+/// Histories by delivery.
+pub(crate) type Histories = HashMap<u64, History, FixedState>;
 
 /// Somebody who starts lanes when there is work and no seat.
 pub(crate) struct Demand {
@@ -125,6 +134,8 @@ pub(crate) struct After {
     pub(super) garbage: Vec<Delivery>,
     /// A dead letter arrived.
     pub(super) news: bool,
+    /// More is to be read out of the journal.
+    pub(super) errand: Option<Errand>,
 }
 
 // === impl Desk ===
@@ -133,7 +144,56 @@ impl Desk {
     /// What waits here, for the inbox's bounds.
     #[inline]
     pub(super) fn load(&self) -> Load {
-        Load { count: self.store.queued() + self.store.delayed(), bytes: self.store.bytes() }
+        Load {
+            count: self.store.queued() + self.store.delayed(),
+            bytes: self.store.bytes(),
+            stubs: self.durable.as_ref().map_or(0, |durable| durable.stubs()),
+        }
+    }
+
+    /// Deliveries in the journal that wait for a time, and those whose time has come.
+    fn far(&self) -> (usize, usize) {
+        self.durable.as_ref().map_or((0, 0), |durable| (durable.far.len(), durable.due.len()))
+    }
+
+    /// Deliveries that wait for their turn alone.
+    pub(super) fn suspects(&self) -> usize {
+        self.durable.as_ref().map_or(0, |durable| durable.suspects.len())
+    }
+
+    /// Whether a seat of that part would find something, here or in the journal.
+    #[inline]
+    pub(super) fn has_ready(&self, part: usize) -> bool {
+        self.store.has_ready(part)
+            || self
+                .durable
+                .as_ref()
+                .is_some_and(|durable| durable.can_fetch() || !durable.suspects.is_empty())
+    }
+
+    /// Moves what is due to where seats find it.
+    pub(super) fn expire(&mut self, now_ns: u64) {
+        self.store.expire(now_ns, &mut self.budget, &self.split);
+        if let Some(durable) = &mut self.durable {
+            durable.expire(now_ns);
+        }
+    }
+
+    /// The durable side, for a delivery that has one.
+    #[inline]
+    pub(super) fn durable_of(&mut self, delivery: &Delivery) -> Option<&mut Durable> {
+        if delivery.is_durable() { self.durable.as_deref_mut() } else { None }
+    }
+
+    /// A delivery that was given to a seat is not begun after all: that is recorded, because the
+    /// window said that it would be.
+    pub(super) fn not_begun(&mut self, delivery: &Delivery, now_ns: u64) {
+        if delivery.is_durable()
+            && let Some(durable) = &mut self.durable
+        {
+            let history = self.histories.get(&delivery.id());
+            durable.retry(delivery.id(), delivery.attempts(), history, 0, now_ns);
+        }
     }
 
     /// The seat's slot, if it is still its own.
@@ -146,8 +206,8 @@ impl Desk {
     pub(super) fn ledger(&self) -> Ledger {
         Ledger {
             accepted: 0,
-            queued: self.store.queued() as u64,
-            delayed: self.store.delayed() as u64,
+            queued: (self.store.queued() + self.far().1 + self.suspects()) as u64,
+            delayed: (self.store.delayed() + self.far().0) as u64,
             in_flight: self.counts.in_flight,
             done: self.counts.done,
             forwarded: self.counts.forwarded,
@@ -198,10 +258,27 @@ impl Desk {
         };
         let random = self.random();
         match redelivery::next(&self.spec.retry, standing, outcome, now_ns, random) {
-            Next::Done => self.counts.done += 1,
-            Next::Forwarded => self.counts.forwarded += 1,
-            Next::Expired => self.counts.dropped.add(DropReason::Expired, 1),
+            Next::Done => {
+                self.counts.done += 1;
+                if let Some(durable) = self.durable_of(delivery) {
+                    durable.end(delivery.id(), journal::Ended::Done, now_ns);
+                }
+            }
+            Next::Forwarded => {
+                self.counts.forwarded += 1;
+                if let Some(durable) = self.durable_of(delivery) {
+                    durable.forwarded(delivery, now_ns);
+                }
+            }
+            Next::Expired => {
+                self.counts.dropped.add(DropReason::Expired, 1);
+                if let Some(durable) = self.durable_of(delivery) {
+                    let expired = journal::Ended::Dropped(DropReason::Expired.number());
+                    durable.end(delivery.id(), expired, now_ns);
+                }
+            }
             Next::Untouched => {
+                self.not_begun(delivery, now_ns);
                 self.store.put_back(vec![delivery.clone()], false, &self.split);
             }
             Next::Again { due_ns, charged, budgeted } => {
@@ -232,8 +309,9 @@ impl Desk {
                     redrives: history.redrives,
                     accepted_unix_ns: delivery.accepted_ns().wrapping_add(self.unix_offset),
                     at_unix_ns: now_ns.wrapping_add(self.unix_offset),
+                    is_durable: delivery.is_durable(),
                 };
-                self.bury(letter, after);
+                self.bury(letter, delivery.is_durable(), after);
             }
         }
         if delivery.troubled() {
@@ -275,6 +353,18 @@ impl Desk {
         if tried {
             again.set_tried();
         }
+        if again.is_durable()
+            && let Some(durable) = &mut self.durable
+        {
+            let history = self.histories.get(&again.id());
+            durable.retry(again.id(), again.attempts(), history, due_ns, now_ns);
+            let held = self.store.queued() + self.store.delayed();
+            if due_ns > now_ns && held >= self.spec.limits.count && again.message().mark() != 0 {
+                // More than may stand in memory: the journal has it, and its place is enough.
+                durable.put_far(now_ns, due_ns, again.to_stub());
+                return;
+            }
+        }
         if due_ns <= now_ns && !budgeted {
             self.store.repeat(again, &self.split);
         } else {
@@ -304,19 +394,27 @@ impl Desk {
     }
 
     /// Gives a dead delivery to the dead letters, or holds it back here.
-    pub(super) fn bury(&mut self, letter: DeadLetter, after: &mut After) {
-        match self.dead_letters.offer(letter) {
+    pub(super) fn bury(&mut self, letter: DeadLetter, is_durable: bool, after: &mut After) {
+        let durable = if is_durable { self.durable.as_deref_mut() } else { None };
+        // The record goes in between, so that nobody redrives what is not recorded as dead.
+        match self.dead_letters.offer(letter, is_durable, |letter| {
+            if let Some(durable) = durable {
+                durable.dead(letter);
+            }
+        }) {
             Ok(()) => {
                 self.counts.dead += 1;
                 after.news = true;
             }
-            Err(letter) => self.pending.push(*letter),
+            Err(letter) => self.pending.push((is_durable, *letter)),
         }
     }
 
-    /// Whether so many dead are held back here that nothing more may fail.
+    /// Whether so many dead are held back here that nothing more may fail, or what becomes of
+    /// deliveries cannot be recorded any more.
     pub(super) fn is_choked(&self) -> bool {
         self.pending.len() > self.dead_letters.max_pending()
+            || self.durable.as_ref().is_some_and(|durable| durable.is_halted)
     }
 
     fn random(&mut self) -> u64 {

@@ -10,12 +10,14 @@ use std::{
     time::Instant,
 };
 
+use patchbay_journal::Journal;
 use patchbay_slab::Message;
 
+use super::intake::Intake;
 use crate::{
     delivery::Delivery,
     ledger::{DropReason, Dropped},
-    spec::QueueLimits,
+    spec::{QueueLimits, SubscriptionSpec},
     sync::lock,
     wake::{Wake, Wakes},
 };
@@ -30,6 +32,8 @@ pub(crate) struct Inbox {
     /// Publishers that wait for room.
     room: Condvar,
     limits: QueueLimits,
+    pub(super) backlog: QueueLimits,
+    pub(super) journal: Option<Arc<Journal>>,
     max_waiters: usize,
 }
 
@@ -40,8 +44,13 @@ pub(crate) struct InboxState {
     /// Deliveries whose time has not come, with it.
     later: Vec<(u64, Delivery)>,
     later_bytes: usize,
-    /// Deliveries taken over; also the next delivery id, so the ledger's left side costs nothing.
-    accepted: u64,
+    /// What the journal has.
+    pub(crate) intake: Intake,
+    /// The next delivery id; with `base` it tells how many were taken over, so the ledger's left
+    /// side costs nothing.
+    pub(super) next_id: u64,
+    /// Ids that were given to nobody who counts here.
+    base: u64,
     /// What waits at the desk, as of its holder's last visit.
     desk: Load,
     /// Seats that are asleep, one bit each.
@@ -55,6 +64,8 @@ pub(crate) struct InboxState {
     /// No seat would ever look here by itself.
     unattended: bool,
     closed: bool,
+    /// Somebody else has what lay here: the routes have changed, or are about to.
+    moved: bool,
     dropped: Dropped,
 }
 
@@ -63,6 +74,8 @@ pub(crate) struct InboxState {
 pub(crate) struct Load {
     pub(crate) count: usize,
     pub(crate) bytes: usize,
+    /// Deliveries of which only the place is kept.
+    pub(crate) stubs: usize,
 }
 
 /// What a visit of the desk's holder found.
@@ -88,6 +101,8 @@ pub(crate) struct Fetch<'a> {
     pub(crate) window: &'a mut Vec<Delivery>,
     /// Empty; receives what has to be sorted.
     pub(crate) stage: &'a mut Vec<Delivery>,
+    /// Receives how many may be read back out of the journal; `None` = nothing is recorded.
+    pub(crate) behind: &'a mut Option<usize>,
     /// Receives what has to wait for a time.
     pub(crate) later: &'a mut Vec<(u64, Delivery)>,
     /// Receives those who waited for room.
@@ -118,13 +133,20 @@ pub enum Room {
 // === impl Inbox ===
 
 impl Inbox {
-    pub(crate) fn new(limits: QueueLimits, max_waiters: usize) -> Inbox {
+    pub(crate) fn new(
+        spec: &SubscriptionSpec,
+        max_waiters: usize,
+        journal: Option<Arc<Journal>>,
+    ) -> Inbox {
+        let (limits, backlog) = (spec.limits, spec.backlog);
         let state = InboxState {
             buffer: Vec::new(),
             buffer_bytes: 0,
             later: Vec::new(),
             later_bytes: 0,
-            accepted: 0,
+            intake: Intake::default(),
+            next_id: 0,
+            base: 0,
             desk: Load::default(),
             parked: 0,
             wakes: vec![None; SEATS_MAX],
@@ -132,9 +154,11 @@ impl Inbox {
             waiters: Vec::new(),
             unattended: true,
             closed: false,
+            moved: false,
             dropped: Dropped::default(),
         };
-        Inbox { state: Mutex::new(state), room: Condvar::new(), limits, max_waiters }
+        let state = Mutex::new(state);
+        Inbox { state, room: Condvar::new(), limits, backlog, journal, max_waiters }
     }
 
     #[inline]
@@ -196,8 +220,23 @@ impl Inbox {
             desk.bytes += mem::take(&mut state.later_bytes);
             fetch.later.append(&mut state.later);
         }
+        if !state.intake.is_empty() {
+            let reached = self.reached();
+            let moved = state.intake.release(reached, fetch.stage, fetch.later);
+            desk.count += moved.count;
+            desk.bytes += moved.bytes;
+            *fetch.behind = Some(state.intake.behind(reached));
+        }
         state.desk = desk;
         let visit = match state.buffer.len() {
+            n if !fetch.stage.is_empty() => {
+                let bytes = mem::take(&mut state.buffer_bytes);
+                fetch.stage.append(&mut state.buffer);
+                // Two runs in the order of acceptance become one.
+                fetch.stage.sort_by_key(Delivery::id);
+                state.desk = Load { count: desk.count + n, bytes: desk.bytes + bytes, ..desk };
+                Visit::Staged
+            }
             0 => {
                 if fetch.park {
                     state.parked |= fetch.seat_bit;
@@ -212,7 +251,7 @@ impl Inbox {
             n => {
                 mem::swap(&mut state.buffer, fetch.stage);
                 let bytes = mem::take(&mut state.buffer_bytes);
-                state.desk = Load { count: desk.count + n, bytes: desk.bytes + bytes };
+                state.desk = Load { count: desk.count + n, bytes: desk.bytes + bytes, ..desk };
                 Visit::Staged
             }
         };
@@ -233,7 +272,7 @@ impl Inbox {
         if state.blocked == 0 && state.waiters.is_empty() {
             return;
         }
-        let Load { count, bytes } = state.load();
+        let Load { count, bytes, .. } = state.load();
         let half = count <= self.limits.count / 2 && bytes <= self.limits.bytes / 2;
         let any = count < self.limits.count && bytes < self.limits.bytes;
         if half || any && state.buffer.is_empty() {
@@ -279,8 +318,8 @@ impl InboxState {
     /// Takes a delivery over. There is room, or nobody asked.
     #[inline]
     pub(crate) fn push(&mut self, message: Message, key: u64, now_ns: u64) -> Nudge {
-        let delivery = Delivery::new(message, self.accepted, key, now_ns);
-        self.accepted += 1;
+        let delivery = Delivery::new(message, self.next_id, key, now_ns);
+        self.next_id += 1;
         self.buffer_bytes += delivery.size();
         let fresh = self.buffer.is_empty();
         self.buffer.push(delivery);
@@ -295,30 +334,48 @@ impl InboxState {
         now_ns: u64,
         due_ns: u64,
     ) -> Nudge {
-        let delivery = Delivery::new(message, self.accepted, key, now_ns);
-        self.accepted += 1;
+        let delivery = Delivery::new(message, self.next_id, key, now_ns);
+        self.next_id += 1;
         self.later_bytes += delivery.size();
         self.later.push((due_ns, delivery));
         Nudge { wake: None, raise: self.later.len() == 1 }
     }
 
+    /// Takes out what lies here.
+    pub(crate) fn take_buffer(&mut self) -> Vec<Delivery> {
+        self.buffer_bytes = 0;
+        mem::take(&mut self.buffer)
+    }
+
+    /// Takes out what has to wait for a time.
+    pub(crate) fn take_later(&mut self) -> Vec<(u64, Delivery)> {
+        self.later_bytes = 0;
+        mem::take(&mut self.later)
+    }
+
+    /// Nothing new comes in.
+    pub(crate) fn shut(&mut self) {
+        self.closed = true;
+    }
+
+    /// Another one takes its place.
+    pub(crate) fn move_out(&mut self) {
+        (self.closed, self.moved) = (true, true);
+    }
+
     /// Everything that waits here or at the desk.
     #[inline]
-    fn load(&self) -> Load {
+    pub(super) fn load(&self) -> Load {
+        let sealed = self.intake.in_memory();
         Load {
-            count: self.buffer.len() + self.later.len() + self.desk.count,
-            bytes: self.buffer_bytes + self.later_bytes + self.desk.bytes,
+            count: self.buffer.len() + self.later.len() + sealed.count + self.desk.count,
+            bytes: self.buffer_bytes + self.later_bytes + sealed.bytes + self.desk.bytes,
+            stubs: self.desk.stubs,
         }
     }
 
-    /// Shows everything that is here, with when it is due; 0 = now.
-    pub(crate) fn each<'a>(&'a self, mut see: impl FnMut(u64, &'a Delivery)) {
-        self.buffer.iter().for_each(|delivery| see(0, delivery));
-        self.later.iter().for_each(|(due_ns, delivery)| see(*due_ns, delivery));
-    }
-
     /// The buffer was empty and is not any more.
-    fn nudge(&mut self) -> Nudge {
+    pub(super) fn nudge(&mut self) -> Nudge {
         if self.parked == 0 {
             return Nudge { wake: None, raise: self.unattended };
         }
@@ -329,22 +386,38 @@ impl InboxState {
 
     /// Takes a delivery over and drops it in the same instant.
     pub(crate) fn drop_newest(&mut self) {
-        self.accepted += 1;
+        self.next_id += 1;
         self.dropped.add(DropReason::Newest, 1);
     }
 
     /// Takes a delivery id over, for a delivery that goes to the desk directly.
     pub(crate) fn next_id(&mut self) -> u64 {
-        self.accepted += 1;
-        self.accepted - 1
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    pub(crate) fn is_moved(&self) -> bool {
+        self.moved
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    pub(crate) fn accepted(&self) -> u64 {
-        self.accepted
+    /// The id of the next delivery.
+    pub(crate) fn upcoming(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Starts where an earlier life ended: with that id, after so many deliveries.
+    pub(crate) fn resume(&mut self, next_id: u64, accepted: u64) {
+        self.next_id = next_id;
+        self.base = next_id.wrapping_sub(accepted);
+    }
+
+    /// Ids taken so far, by whoever counts here.
+    pub(crate) fn taken(&self) -> u64 {
+        self.next_id.wrapping_sub(self.base)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -383,7 +456,7 @@ impl InboxState {
 impl std::fmt::Debug for InboxState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("InboxState")
-            .field("accepted", &self.accepted)
+            .field("next_id", &self.next_id)
             .field("buffer", &self.buffer.len())
             .field("desk", &self.desk)
             .field("parked", &format_args!("{:b}", self.parked))

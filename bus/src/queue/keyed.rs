@@ -65,13 +65,6 @@ impl Keyed {
         self.len
     }
 
-    /// Shows everything that is here.
-    pub(crate) fn each<'a>(&'a self, see: impl FnMut(&'a Delivery)) {
-        let lanes = self.lanes.iter().flat_map(|lane| &lane.queue);
-        let held = self.held.values().flat_map(|held| &held.waiting);
-        lanes.chain(self.again.iter().flatten()).chain(held).for_each(see);
-    }
-
     /// Whether a seat of `part` would find something.
     #[inline]
     pub(crate) fn has_ready(&self, part: usize) -> bool {
@@ -220,7 +213,9 @@ impl Keyed {
             .min();
         let dropped = match (in_lane, behind) {
             (Some((id, _)), Some((other, key))) if other < id => self.drop_waiting(key),
-            (Some((_, lane)), _) => self.lanes[lane].queue.pop_front(),
+            (Some((_, lane)), _) => {
+                self.lanes[lane].queue.pop_front_if(|front| !front.is_durable())
+            }
             (None, Some((_, key))) => self.drop_waiting(key),
             (None, None) => None,
         };
@@ -229,7 +224,7 @@ impl Keyed {
     }
 
     fn drop_waiting(&mut self, key: u64) -> Option<Delivery> {
-        self.held.get_mut(&key)?.waiting.pop_front()
+        self.held.get_mut(&key)?.waiting.pop_front_if(|front| !front.is_durable())
     }
 
     /// When the oldest delivery of `part` was accepted.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use patchbay_slab::Message;
-
 use super::{
     desk::{After, Desk, Ended},
     gate::barrier,
@@ -56,14 +54,20 @@ pub struct Progress {
 impl Desk {
     /// Takes back what a seat has not begun. Its gate was cut, and the barrier passed. `fence`: what
     /// it has begun holds its keys from now on.
-    fn take_back(&mut self, index: usize, back: &mut Vec<Delivery>, fence: bool) {
+    fn take_back(&mut self, index: usize, back: &mut Vec<Delivery>, fence: bool, now_ns: u64) {
         let Some(Some(slot)) = self.slots.get_mut(index) else { return };
         let window = &mut slot.window;
         let Some(items) = window.items.clone() else { return };
         let claimed = (slot.shared.gate.claimed() as usize).min(window.cut);
         back.extend(items[claimed..window.cut].iter().cloned());
         self.counts.in_flight -= (window.cut - claimed) as u64;
-        window.cut = claimed;
+        let is_durable = window.is_durable;
+        let cut = std::mem::replace(&mut window.cut, claimed);
+        if is_durable {
+            items[claimed..cut].iter().for_each(|delivery| self.not_begun(delivery, now_ns));
+        }
+        let Some(Some(slot)) = self.slots.get_mut(index) else { return };
+        let window = &mut slot.window;
         let Some(keyed) = self.store.keyed() else { return };
         if fence && !window.fenced {
             window.fenced = true;
@@ -106,6 +110,7 @@ impl Desk {
                 None if runs => continue,
                 Some(Outcome::Skipped) => {
                     self.counts.in_flight -= 1;
+                    self.not_begun(delivery, now_ns);
                     back.push(delivery.clone());
                     self.let_go(delivery, fenced && !delivery.holds());
                 }
@@ -129,6 +134,7 @@ impl Desk {
         &mut self,
         inbox: &Inbox,
         split: Split,
+        now_ns: u64,
         after: &mut After,
     ) -> Vec<Begun> {
         self.split = split;
@@ -136,7 +142,7 @@ impl Desk {
         barrier();
         let mut back = Vec::new();
         for index in 0..self.slots.len() {
-            self.take_back(index, &mut back, true);
+            self.take_back(index, &mut back, true, now_ns);
         }
         self.stage(inbox, after);
         self.store.put_back(back, true, &self.split);
@@ -190,7 +196,7 @@ impl Desk {
         barrier();
         let mut back = Vec::new();
         self.settle_finished(index, &mut back, now_ns, after);
-        self.take_back(index, &mut back, true);
+        self.take_back(index, &mut back, true, now_ns);
         let moved = back.len();
         self.store.put_back(back, false, &self.split);
         inbox.report(self.load(), &mut after.wakes);
@@ -216,7 +222,7 @@ impl Desk {
         barrier();
         let mut back = Vec::new();
         revoked.finished = self.settle_finished(index, &mut back, now_ns, after);
-        self.take_back(index, &mut back, false);
+        self.take_back(index, &mut back, false, now_ns);
         revoked.unstarted = back.len();
         let Some(slot) = self.slots.get_mut(index).and_then(Option::take) else { return revoked };
         let taken = |token| match culprits.iter().find(|(culprit, _)| *culprit == token) {
@@ -262,7 +268,8 @@ impl Desk {
             let Some(call) = self.open.remove(token) else { continue };
             let (generation, holds) = (call.generation, call.delivery.holds());
             let ended = Ended { delivery: &call.delivery, generation, holds };
-            self.conclude(ended, taken(*token), now_ns, after);
+            let outcome = if call.is_forwarded { Outcome::Forwarded } else { taken(*token) };
+            self.conclude(ended, outcome, now_ns, after);
             after.garbage.push(call.delivery);
         }
         tokens.len()
@@ -279,6 +286,7 @@ impl Desk {
     ) -> bool {
         let outcome = Outcome::Fault(fault);
         if let Some(call) = self.open.remove(&token) {
+            let outcome = if call.is_forwarded { Outcome::Forwarded } else { outcome };
             let holds = call.delivery.holds();
             let ended = Ended { delivery: &call.delivery, generation: call.generation, holds };
             self.conclude(ended, outcome, now_ns, after);
@@ -307,17 +315,16 @@ impl Desk {
         true
     }
 
-    /// The message of a begun hand-off, if its lease is still that of the seat.
-    pub(super) fn leased(&self, seat: u64, token: u64) -> Option<Message> {
+    /// The delivery of a begun hand-off, if its lease is still that of the seat.
+    pub(super) fn leased(&self, seat: u64, token: u64) -> Option<&Delivery> {
         if let Some(call) = self.open.get(&token) {
-            return Some(call.delivery.message().clone());
+            return Some(&call.delivery);
         }
         let (lease, position) = of_token(token);
         let slot = self.slots.iter().flatten().find(|slot| slot.serial == seat)?;
         let window = &slot.window;
         let is_current = window.lease == lease && !window.gone.contains(position);
-        let delivery = window.items.as_ref().filter(|_| is_current)?.get(position)?;
-        Some(delivery.message().clone())
+        window.items.as_ref().filter(|_| is_current)?.get(position)
     }
 
     /// Where every seat with a window stands.

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use patchbay_slab::Message;
 
-use super::window::{Hand, of_token, token};
+use super::{
+    forward::Forward,
+    window::{Hand, of_token, token},
+};
 use crate::{
     delivery::Delivery,
     publisher::{PublishError, Publisher},
@@ -171,13 +174,13 @@ impl Seat {
         let key = delivery.key_hash();
         let outcome = match verdict {
             Verdict::Forward { topic, message } => {
-                self.forward(&topic, &message, self.token(position))
+                let durable = delivery.is_durable().then_some(delivery.id());
+                self.forward(&topic, &message, self.token(position), durable)
             }
             other => plain(other),
         };
-        // A dead letter is one only once it is settled: the desk may charge a version on trial with it
-        // instead, and then it comes again.
-        if !matches!(outcome, Outcome::Forwarded) {
+        let ends = matches!(outcome, Outcome::Failed(_) | Outcome::Forwarded | Outcome::HopLimit);
+        if !ends {
             self.block(key);
         }
         self.hand.is_odd = true;
@@ -204,7 +207,10 @@ impl Seat {
             return;
         }
         let outcome = match verdict {
-            Some(Verdict::Forward { topic, message }) => self.forward(&topic, &message, token),
+            Some(Verdict::Forward { topic, message }) => {
+                let durable = self.subscription.queue.durable_id(self.hand.serial, token);
+                self.forward(&topic, &message, token, durable)
+            }
             Some(other) => plain(other),
             None => Outcome::Done,
         };
@@ -230,7 +236,13 @@ impl Seat {
     /// Publishes first; `forwarded` is settled after: never neither. The target's refusal is a
     /// retry, never a wait, so nothing can deadlock.
     #[cold]
-    fn forward(&mut self, topic: &str, message: &Message, token: u64) -> Outcome {
+    fn forward(
+        &mut self,
+        topic: &str,
+        message: &Message,
+        token: u64,
+        durable: Option<u64>,
+    ) -> Outcome {
         let Some(cause) = self.subscription.leased(self.hand.serial, token) else {
             // Revoked meanwhile: whoever repeats it will forward it, and this is refused as stale.
             return Outcome::Done;
@@ -238,9 +250,21 @@ impl Seat {
         let Some(broker) = self.subscription.broker() else { return Outcome::Refused };
         let owner = &self.subscription.spec().owner;
         let publisher = self.publisher.get_or_insert_with(|| Box::new(broker.publisher(owner)));
-        match publisher.forward(topic, message, &cause) {
-            Ok(_) => Outcome::Forwarded,
-            Err(PublishError::Full { .. } | PublishError::Closed) => Outcome::Refused,
+        let queue = &self.subscription.queue;
+        let forwarded = match durable {
+            Some(id) => {
+                let (seat, cause) = (self.hand.serial, &cause);
+                queue.forward(
+                    publisher,
+                    &Forward { seat, token, delivery: id, topic, message, cause },
+                )
+            }
+            None => publisher.forward(topic, message, &cause).map(drop),
+        };
+        match forwarded {
+            Ok(()) => Outcome::Forwarded,
+            Err(error) if error.is_retryable() => Outcome::Refused,
+            Err(PublishError::Closed | PublishError::JournalFailed { .. }) => Outcome::Refused,
             Err(PublishError::HopLimit { .. }) => Outcome::HopLimit,
             Err(error) => {
                 let text = format!("forward to {topic:?} was refused: {error}");

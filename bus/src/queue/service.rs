@@ -2,13 +2,15 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
+use patchbay_journal::{Journal, Tried};
 use patchbay_slab::Message;
 
 use super::{
-    desk::{After, Counts, Desk},
+    desk::{After, Counts, Desk, History},
+    durable::Durable,
     inbox::Inbox,
     recall::{Begun, Progress, Revoked},
     seat::{Park, Taken},
@@ -18,8 +20,7 @@ use super::{
     window::Hand,
 };
 use crate::{
-    dead_letters::{DeadLetter, DeadLetters},
-    delivery::Delivery,
+    dead_letters::DeadLetters,
     ledger::{DropReason, Ledger},
     redelivery::{Breaker, Budget},
     settlement::Fault,
@@ -33,6 +34,9 @@ use crate::{
 pub(crate) struct Queue {
     pub(crate) inbox: Inbox,
     desk: Mutex<Desk>,
+    pub(super) spec: Arc<SubscriptionSpec>,
+    pub(super) journal: Option<Arc<Journal>>,
+    pub(super) id: u64,
     dead_letters: Arc<DeadLetters>,
 }
 
@@ -45,6 +49,7 @@ pub(crate) struct Origin {
     pub(crate) now_ns: u64,
     pub(crate) random: u64,
     pub(crate) max_waiters: usize,
+    pub(crate) journal: Option<Arc<Journal>>,
 }
 
 /// Work that waits for a generation.
@@ -61,6 +66,13 @@ pub struct Backlog {
 /// How long a probe waits before it is offered again.
 const OFFER_AGAIN_NS: u64 = 100_000_000;
 
+/// One instant on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    pub(crate) now_ns: u64,
+    pub(crate) unix_ns: u64,
+}
+
 /// When to look again; `u64::MAX` = never.
 pub(crate) type Due = u64;
 
@@ -68,7 +80,12 @@ pub(crate) type Due = u64;
 
 impl Queue {
     pub(crate) fn new(origin: Origin) -> Queue {
-        let Origin { id, spec, dead_letters, unix_offset, now_ns, random, max_waiters } = origin;
+        let Origin { id, spec, dead_letters, unix_offset, now_ns, random, max_waiters, journal } =
+            origin;
+        let durable = journal.as_ref().map(|journal| {
+            Box::new(Durable::new(Arc::clone(journal), id as u32, unix_offset, now_ns))
+        });
+        let inbox = Inbox::new(&spec, max_waiters, journal.clone());
         let desk = Desk {
             id,
             dead_letters: Arc::clone(&dead_letters),
@@ -87,31 +104,43 @@ impl Queue {
             last_lease: 0,
             last_serial: 0,
             random,
+            durable,
             resting: false,
             closed: false,
-            spec,
+            spec: Arc::clone(&spec),
         };
-        let limits = desk.spec.limits;
-        Queue { inbox: Inbox::new(limits, max_waiters), desk: Mutex::new(desk), dead_letters }
+        Queue { inbox, desk: Mutex::new(desk), spec, journal, id, dead_letters }
+    }
+
+    pub(super) fn lock_desk(&self) -> MutexGuard<'_, Desk> {
+        lock(&self.desk)
     }
 
     /// Runs `act` at the desk and does afterwards what may not be done under its lock.
-    fn at_desk<R>(&self, act: impl FnOnce(&mut Desk, &Inbox, &mut After) -> R) -> (R, Due) {
-        let mut after = After::default();
+    pub(super) fn at_desk<R>(
+        &self,
+        act: impl FnOnce(&mut Desk, &Inbox, &mut After) -> R,
+    ) -> (R, Due) {
+        self.visit_desk(&mut After::default(), act)
+    }
+
+    pub(super) fn visit_desk<R>(
+        &self,
+        after: &mut After,
+        act: impl FnOnce(&mut Desk, &Inbox, &mut After) -> R,
+    ) -> (R, Due) {
         let mut desk = lock(&self.desk);
-        let result = act(&mut desk, &self.inbox, &mut after);
+        let result = act(&mut desk, &self.inbox, after);
         if desk.closed {
-            desk.drop_waiting(&mut after);
+            desk.drop_waiting(after);
+        }
+        if let Some(durable) = &mut desk.durable {
+            durable.flush();
         }
         let due = desk.next_due_ns().unwrap_or(Due::MAX);
         drop(desk);
         after.run(&self.dead_letters);
         (result, due)
-    }
-
-    /// Looks at the desk and changes nothing.
-    pub(super) fn look<R>(&self, see: impl FnOnce(&Desk, &Inbox) -> R) -> R {
-        see(&lock(&self.desk), &self.inbox)
     }
 
     /// A seat's visit: settles, and takes if `ask` says so.
@@ -120,12 +149,28 @@ impl Queue {
         &self,
         hand: &mut Hand,
         ask: Option<(usize, Park)>,
-        now_ns: u64,
+        time: Time,
     ) -> (Taken, Due) {
-        let result = self.at_desk(|desk, inbox, after| {
+        let mut after = After::default();
+        let (taken, due) = self.section(hand, ask, time.now_ns, &mut after);
+        if after.errand.is_some() | hand.is_durable {
+            return self.consult_journal(hand, ask, time, (taken, due), after);
+        }
+        (taken, due)
+    }
+
+    #[inline]
+    pub(super) fn section(
+        &self,
+        hand: &mut Hand,
+        ask: Option<(usize, Park)>,
+        now_ns: u64,
+        after: &mut After,
+    ) -> (Taken, Due) {
+        let result = self.visit_desk(after, |desk, inbox, after| {
             desk.settle(hand, now_ns, after);
             mem::swap(&mut hand.current, &mut hand.previous);
-            (hand.began, hand.is_odd, hand.suspended) = (0, false, 0);
+            (hand.began, hand.is_odd, hand.suspended, hand.is_durable) = (0, false, 0, false);
             if desk.closed || desk.slot(hand.slot, hand.serial).is_none() {
                 return Taken::Closed;
             }
@@ -166,8 +211,8 @@ impl Queue {
         self.at_desk(|desk, inbox, after| desk.step_away(inbox, hand, after)).1
     }
 
-    pub(crate) fn cut_over(&self, split: Split) -> (Vec<Begun>, Due) {
-        self.at_desk(|desk, inbox, after| desk.cut_over(inbox, split, after))
+    pub(crate) fn cut_over(&self, split: Split, now_ns: u64) -> (Vec<Begun>, Due) {
+        self.at_desk(|desk, inbox, after| desk.cut_over(inbox, split, now_ns, after))
     }
 
     pub(crate) fn split(&self) -> Split {
@@ -197,7 +242,7 @@ impl Queue {
 
     /// The message of a hand-off, if its lease is still that of the seat.
     pub(crate) fn leased(&self, seat: u64, token: u64) -> Option<Message> {
-        lock(&self.desk).leased(seat, token)
+        lock(&self.desk).leased(seat, token).map(|delivery| delivery.message().clone())
     }
 
     pub(crate) fn demand(&self, generation: u64, wake: Arc<dyn Wake>) -> Due {
@@ -217,7 +262,7 @@ impl Queue {
     /// Something is due: moves it to where seats find it, and sees to it that one comes.
     pub(crate) fn tick(&self, now_ns: u64) -> Due {
         let (_, due) = self.at_desk(|desk, inbox, after| {
-            desk.store.expire(now_ns, &mut desk.budget, &desk.split);
+            desk.expire(now_ns);
             inbox.report(desk.load(), &mut after.wakes);
             if desk.breaker.as_ref().is_some_and(|breaker| !breaker.is_closed()) {
                 // Those who rest at an open breaker have no bit: one of them will get the probe.
@@ -254,9 +299,13 @@ impl Queue {
         let desk = lock(&self.desk);
         let inbox = self.inbox.lock();
         let mut ledger = desk.ledger();
-        ledger.accepted = inbox.accepted();
-        ledger.queued += inbox.len() as u64;
-        ledger.delayed += inbox.later() as u64;
+        let reached = self.inbox.reached();
+        let unaccepted = inbox.intake.unaccepted(reached);
+        let later = inbox.intake.accepted_later(reached);
+        let recorded = inbox.intake.in_memory().count + inbox.intake.spilled().count;
+        ledger.accepted = inbox.taken() - unaccepted;
+        ledger.queued += inbox.len() as u64 + recorded as u64 - unaccepted - later;
+        ledger.delayed += inbox.later() as u64 + later;
         ledger.dropped.merge(inbox.dropped());
         ledger
     }
@@ -271,7 +320,10 @@ impl Queue {
         let mut oldest = desk.store.oldest_ns(part);
         let mut ready = desk.store.waiting(part) as u64;
         // Not sorted yet: exact with one part, an upper bound with two.
-        ready += inbox.len() as u64;
+        let recorded = inbox.intake.in_memory().count + inbox.intake.spilled().count;
+        let due = desk.durable.as_ref().map_or(0, |durable| durable.due.len());
+        ready += (inbox.len() + recorded + due) as u64;
+        ready -= inbox.intake.unaccepted(self.inbox.reached());
         oldest = oldest.or(inbox.oldest_ns());
         Backlog { ready, oldest_accepted_ns: oldest, in_flight }
     }
@@ -281,50 +333,31 @@ impl Queue {
         lock(&self.desk).breaker.as_ref().is_some_and(|breaker| !breaker.is_closed())
     }
 
-    /// Moves dead deliveries that were held back to the dead letters, as far as there is room.
-    pub(crate) fn bury_pending(&self) -> Due {
-        let (_, due) = self.at_desk(|desk, inbox, after| {
-            if desk.pending.is_empty() {
-                return;
-            }
-            let was_choked = desk.is_choked();
-            for letter in mem::take(&mut desk.pending) {
-                desk.bury(letter, after);
-            }
-            if was_choked && !desk.is_choked() {
-                desk.wake_all(inbox, after);
-            }
-        });
-        due
+    /// Whether it was removed, or another one has taken its place.
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.desk).closed
     }
 
-    /// Accepts a dead letter once more, with a clean count. False when the queue is closed.
-    pub(crate) fn redrive(&self, letter: &DeadLetter, key: u64, now_ns: u64) -> (bool, Due) {
-        self.at_desk(|desk, inbox, after| {
-            if desk.closed {
-                return false;
-            }
-            let id = inbox.lock().next_id();
-            let mut delivery = Delivery::new(letter.message.clone(), id, key, now_ns);
-            delivery.set_troubled();
-            let history = super::desk::History {
-                failures: 0,
-                redrives: letter.redrives + 1,
-                last: letter.history.clone(),
-            };
-            desk.histories.insert(id, history);
-            desk.stage(inbox, after);
-            desk.store.add_all(&mut vec![delivery], &desk.split);
-            inbox.report(desk.load(), &mut after.wakes);
-            desk.pass_on(inbox, None, false, u64::MAX, after);
-            true
-        })
+    pub(crate) fn in_flight(&self) -> u64 {
+        lock(&self.desk).counts.in_flight
+    }
+
+    /// A delivery was charged with the death of a process.
+    pub(crate) fn note_standing(&self, tried: &Tried, history: &History, now_ns: u64) {
+        if let Some(durable) = &mut lock(&self.desk).durable {
+            durable.retry(tried.id, tried.attempts, Some(history), 0, now_ns);
+        }
     }
 
     pub(crate) fn close(&self) -> u64 {
         let (dropped, _) = self.at_desk(|desk, inbox, after| {
             inbox.close(&mut after.wakes);
-            desk.close(inbox, after)
+            let dropped = desk.close(inbox, after);
+            // Whatever seats say later leaves no record.
+            if let Some(durable) = desk.durable.take().filter(|_| inbox.lock().intake.registered) {
+                durable.purge();
+            }
+            dropped
         });
         dropped
     }

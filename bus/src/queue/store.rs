@@ -56,15 +56,6 @@ impl Store {
         self.bytes
     }
 
-    /// Shows everything that is here, with when it is due; 0 = now.
-    pub(crate) fn each<'a>(&'a self, mut see: impl FnMut(u64, &'a Delivery)) {
-        self.ready.iter().flatten().chain(&self.starved).for_each(|delivery| see(0, delivery));
-        if let Some(keyed) = &self.keyed {
-            keyed.each(|delivery| see(0, delivery));
-        }
-        self.wheel.each(see);
-    }
-
     pub(crate) fn keyed(&mut self) -> Option<&mut Keyed> {
         self.keyed.as_mut()
     }
@@ -143,6 +134,16 @@ impl Store {
         self.make_ready(delivery, split);
     }
 
+    /// A delivery whose time came while it was elsewhere.
+    pub(crate) fn mature(&mut self, delivery: Delivery, split: &Split) {
+        self.bytes += delivery.size();
+        if delivery.budgeted() {
+            self.starved.push_back(delivery);
+        } else {
+            self.make_ready(delivery, split);
+        }
+    }
+
     fn make_ready(&mut self, mut delivery: Delivery, split: &Split) {
         delivery.set_budgeted(false);
         match &mut self.keyed {
@@ -205,14 +206,15 @@ impl Store {
         self.bytes -= out[before..].iter().map(Delivery::size).sum::<usize>();
     }
 
-    /// Gives up the oldest delivery that is queued and holds nobody's key.
+    /// Gives up the oldest delivery that is queued and holds nobody's key; none, when the journal has
+    /// it.
     pub(crate) fn drop_oldest(&mut self) -> Option<Delivery> {
         let dropped = match &mut self.keyed {
             Some(keyed) => keyed.drop_oldest(),
             None => {
                 let front = |part: usize| self.ready[part].front().map_or(u64::MAX, Delivery::id);
                 let part = usize::from(front(1) < front(0));
-                self.ready[part].pop_front()
+                self.ready[part].pop_front_if(|front| !front.is_durable())
             }
         };
         if let Some(delivery) = &dropped {
@@ -232,6 +234,18 @@ impl Store {
         out.extend(self.starved.drain(..));
         self.bytes = 0;
         out
+    }
+
+    /// The same, each with the time it waits for; 0 = none.
+    pub(crate) fn drain_with(&mut self, mut out: impl FnMut(u64, Delivery)) {
+        self.wheel.drain_with(&mut out);
+        self.drain().into_iter().for_each(|delivery| out(0, delivery));
+    }
+
+    /// Forgets which keys are held. It is empty.
+    pub(crate) fn reset(&mut self, order: Order) {
+        let now = std::mem::replace(&mut self.wheel, Wheel::new(0));
+        *self = Store { wheel: now, ..Store::new(order, 0) };
     }
 
     /// When the oldest ready delivery of that part was accepted.

@@ -8,7 +8,10 @@ use super::{
     seat::{Park, Taken},
     window::{BATCH_MAX, Hand, OddWalk, token},
 };
+use patchbay_journal as journal;
+
 use crate::{
+    delivery::Delivery,
     redelivery::{Allowance, Breaker},
     settlement::Outcome,
 };
@@ -53,9 +56,14 @@ impl Desk {
         };
         let window = &mut slot.window;
         window.items = None;
+        let is_durable = window.is_durable;
         if is_plain && began && window.cut == n && !window.fenced && window.gone.is_empty() {
             self.counts.done += n as u64;
             self.counts.in_flight -= n as u64;
+            if is_durable && let Some(durable) = &mut self.durable {
+                let mine = hand.current.iter().filter(|delivery| delivery.is_durable());
+                mine.for_each(|delivery| durable.end(delivery.id(), journal::Ended::Done, now_ns));
+            }
             if let Some(breaker) = &mut self.breaker {
                 breaker.record(now_ns, n as u32, 0);
             }
@@ -97,17 +105,21 @@ impl Desk {
             let unstarted = position >= hand.began as usize;
             if unstarted || matches!(outcome, Some(Outcome::Skipped)) {
                 self.counts.in_flight -= 1;
+                self.not_begun(delivery, now_ns);
                 back.push(delivery.clone());
                 self.let_go(delivery, fenced && !delivery.holds());
             } else if outcome.is_none() && hand.suspended > 0 && hand.shared.is_open(position) {
                 let mut delivery = delivery.clone();
                 self.hold(&mut delivery, holds);
                 let (serial, generation) = (hand.serial, hand.generation);
-                let call = OpenCall { delivery, serial, generation };
+                let call = OpenCall { delivery, serial, generation, is_forwarded: false };
                 self.open.insert(token(hand.lease, position), call);
             } else if outcome.is_none() && !holds && !delivery.troubled() {
                 self.counts.done += 1;
                 self.counts.in_flight -= 1;
+                if let Some(durable) = self.durable_of(delivery) {
+                    durable.end(delivery.id(), journal::Ended::Done, now_ns);
+                }
                 if let Some(breaker) = &mut self.breaker {
                     breaker.record(now_ns, 1, 0);
                 }
@@ -130,7 +142,7 @@ impl Desk {
         after: &mut After,
     ) -> Taken {
         (hand.began, hand.is_odd, hand.suspended) = (0, false, 0);
-        self.store.expire(ask.now_ns, &mut self.budget, &self.split);
+        self.expire(ask.now_ns);
         self.attend(inbox, hand);
         let Some(part) = self.split.part_of(hand.generation) else {
             // A generation without a share: nothing for it, but what it settled may be for others.
@@ -162,6 +174,7 @@ impl Desk {
         let mut visit;
         loop {
             let is_idle = !self.store.has_ready(part);
+            let mut behind = None;
             let direct = if self.store.is_bypassed(&self.split) { limit } else { 0 };
             visit = inbox.visit(
                 self.load(),
@@ -172,10 +185,12 @@ impl Desk {
                     window,
                     stage,
                     later: &mut later,
+                    behind: &mut behind,
                     freed: &mut after.wakes,
                     parked: &mut parked,
                 },
             );
+            self.set_behind(behind);
             match visit {
                 Visit::Direct => {
                     self.store.add_later(&mut later);
@@ -200,6 +215,9 @@ impl Desk {
             inbox.report(self.load(), &mut after.wakes);
         }
         let first = window.iter().filter(|delivery| delivery.is_first()).count();
+        if limit > 0 {
+            self.send_for_more(inbox, after);
+        }
         self.pass_on(inbox, Some(hand.slot), peers == 1, parked, after);
         if n == 0 {
             if let Some(keyed) = self.store.keyed() {
@@ -233,9 +251,12 @@ impl Desk {
         }
     }
 
-    fn open_window(&mut self, hand: &mut Hand, lanes: Vec<u32>) {
+    pub(super) fn open_window(&mut self, hand: &mut Hand, lanes: Vec<u32>) {
         let Some(Some(slot)) = self.slots.get_mut(hand.slot) else { return };
+        let used = self.durable.as_ref().is_some_and(|durable| durable.is_used);
+        let is_durable = used && hand.current.iter().any(Delivery::is_durable);
         self.last_lease += 1;
+        hand.is_durable = is_durable;
         hand.lease = self.last_lease;
         hand.ticket = hand.shared.gate.open();
         hand.shared.clear_open();
@@ -244,6 +265,7 @@ impl Desk {
         window.cut = hand.current.len();
         window.fenced = false;
         window.lanes = lanes;
+        window.is_durable = is_durable;
         window.items = Some(Arc::clone(&hand.current));
         self.counts.in_flight += hand.current.len() as u64;
     }
@@ -259,6 +281,11 @@ impl Desk {
     #[inline]
     pub(super) fn next_due_ns(&self) -> Option<u64> {
         let due = self.store.next_ns(&self.budget);
+        let far = self.durable.as_ref().and_then(|durable| durable.far.next_ns());
+        let due = match (due, far) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
         let breaker = self.breaker.as_ref().filter(|breaker| !breaker.is_closed());
         let Some(breaker) = breaker.filter(|_| self.store.queued() > 0) else { return due };
         // Any instant will do: an allowance that is open now is used by whoever is woken.

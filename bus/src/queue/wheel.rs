@@ -34,13 +34,6 @@ impl<T> Wheel<T> {
         self.len
     }
 
-    /// Shows every entry, with when it is due.
-    pub(crate) fn each<'a>(&'a self, mut see: impl FnMut(u64, &'a T)) {
-        for entry in self.slots.iter().flatten() {
-            see(entry.due * TICK_NS, &entry.item);
-        }
-    }
-
     /// Puts an item in, to come out at the first [`Wheel::expire`] at or after `due_ns`.
     pub(crate) fn insert(&mut self, now_ns: u64, due_ns: u64, item: T) {
         if self.slots.is_empty() {
@@ -133,8 +126,13 @@ impl<T> Wheel<T> {
 
     /// Empties the wheel.
     pub(crate) fn drain(&mut self, mut out: impl FnMut(T)) {
+        self.drain_with(|_, item| out(item));
+    }
+
+    /// The same, with when each is due.
+    pub(crate) fn drain_with(&mut self, mut out: impl FnMut(u64, T)) {
         for slot in &mut self.slots {
-            slot.drain(..).for_each(|entry| out(entry.item));
+            slot.drain(..).for_each(|entry| out(entry.due * TICK_NS, entry.item));
         }
         self.occupied = [0; LEVELS];
         self.len = 0;

@@ -41,6 +41,9 @@ pub(crate) struct Hand {
     pub(crate) began: u32,
     /// Something but plain acknowledgements happened in this window.
     pub(crate) is_odd: bool,
+    /// Some deliveries of this window are in the journal, which has to hear of it before the first
+    /// begins.
+    pub(crate) is_durable: bool,
     /// How many calls of this window are suspended.
     pub(crate) suspended: u32,
     /// Ends of calls whose window is settled already.
@@ -62,6 +65,8 @@ pub(crate) struct Window {
     pub(crate) lanes: Vec<u32>,
     /// Positions that are settled already; rare.
     pub(crate) gone: Marks,
+    /// Some of it is in the journal.
+    pub(crate) is_durable: bool,
     /// Those of them whose call was written off while it was suspended.
     pub(crate) written_off: Vec<u32>,
 }
@@ -139,6 +144,7 @@ impl Hand {
             previous: Arc::default(),
             began: 0,
             is_odd: false,
+            is_durable: false,
             suspended: 0,
             finished: Vec::new(),
             stage: Vec::new(),
@@ -158,17 +164,6 @@ impl Hand {
             // Cannot be while the desk gives its reference back at settlement; costs a vector.
             None => self.previous = Arc::default(),
         }
-    }
-}
-
-// === impl Window ===
-
-impl Window {
-    /// Shows what of it is neither settled nor taken back.
-    pub(crate) fn each<'a>(&'a self, see: impl FnMut(&'a Delivery)) {
-        let items = self.items.iter().flat_map(|items| items.iter().enumerate().take(self.cut));
-        let left = items.filter(|(position, _)| !self.gone.contains(*position));
-        left.map(|(_, delivery)| delivery).for_each(see);
     }
 }
 

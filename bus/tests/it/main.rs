@@ -6,6 +6,7 @@
 mod admission;
 mod cutover;
 mod dead_letters;
+mod durable;
 mod order;
 mod outcomes;
 mod recall;
@@ -17,4 +18,3 @@ mod terms;
 mod timing;
 mod trial;
 mod waking;
-mod whereabouts;

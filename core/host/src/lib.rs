@@ -9,7 +9,6 @@ mod context;
 mod dice;
 mod events;
 mod executor;
-mod explain;
 mod handler;
 mod incarnation;
 mod lane;

@@ -25,6 +25,7 @@ pub(crate) fn config(dice: &mut Dice) -> BrokerConfig {
             max_bytes: *dice.pick(&[300, 100_000]),
             when_full: *dice.pick(&[WhenFull::Hold, WhenFull::Hold, WhenFull::DropOldest]),
             max_pending: dice.below(4),
+            ..DeadLetterConfig::default()
         },
         ..BrokerConfig::default()
     };

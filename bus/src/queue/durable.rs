@@ -1,0 +1,302 @@
+//! What a desk tells the journal, and what it gets back from it.
+//!
+//! Every change of a durable delivery's standing leaves a record, in the order of the changes,
+//! because records are appended under the desk's lock and the journal's own lock is the innermost of
+//! all. Settlements of one section are one record. Files are never read under the lock: a lane that
+//! finds too little in memory takes an [`Errand`] with it, and comes back with deliveries.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fmt,
+    sync::Arc,
+};
+
+use foldhash::fast::FixedState;
+use patchbay_journal::{self as journal, Ended, Journal, Record, Span, Target};
+
+use super::{desk::History, inbox::Load, wheel::Wheel};
+use crate::{
+    dead_letters::{DeadLetter, Failure},
+    delivery::{Delivery, Stub},
+    settlement::FaultClass,
+};
+
+/// The durable side of a desk.
+pub(crate) struct Durable {
+    pub(super) journal: Arc<Journal>,
+    pub(super) sub: u32,
+    /// Wall clock less monotonic clock.
+    pub(super) unix_offset: u64,
+    /// A durable delivery has been here.
+    pub(super) is_used: bool,
+    /// Deliveries that wait for a time, and of which only the place is kept.
+    pub(super) far: Wheel<Stub>,
+    /// Those whose time has come.
+    pub(super) due: VecDeque<Stub>,
+    /// Whose attempt may have ended a process: handed out one at a time, and nothing beside.
+    pub(super) suspects: VecDeque<Stub>,
+    /// The one that is handed out.
+    pub(super) solo: bool,
+    /// How many fresh ones can be read back, as of the last visit.
+    pub(super) behind: usize,
+    /// Where reading goes on; `None` before the first read and while a lane is away with it.
+    pub(super) reader: Option<journal::Backlog>,
+    /// Ids beyond the reader that are at the desk already.
+    pub(super) known: HashSet<u64, FixedState>,
+    /// A lane is away for more.
+    pub(super) is_fetching: bool,
+    /// The journal cannot be read or written: nothing is handed out any more.
+    pub(super) is_halted: bool,
+    /// What is known of forwards whose settlement is not recorded here, by delivery.
+    pub(super) forwards: HashMap<u64, Forwarding, FixedState>,
+    /// Settlements of this section.
+    ends: Vec<(u64, Ended)>,
+    /// When the last of them came to its end.
+    now_ns: u64,
+}
+
+/// Where a delivery was forwarded to.
+#[derive(Debug)]
+pub(super) enum Forwarding {
+    /// Its settlement is part of the record of the new message.
+    Recorded,
+    /// To a topic that is not recorded, as that message.
+    Unrecorded(String, u128),
+}
+
+/// What a lane reads out of the journal while the desk is free.
+pub(crate) struct Errand {
+    pub(super) stubs: Vec<Stub>,
+    pub(super) reader: Option<journal::Backlog>,
+    pub(super) from: u64,
+    pub(super) upto: u64,
+    pub(super) room: Load,
+}
+
+/// What it came back with.
+pub(crate) struct Fetched {
+    /// Deliveries whose time has come.
+    pub(super) due: Vec<Delivery>,
+    /// Fresh deliveries, in the order of acceptance, with what they have to wait for (0 = nothing).
+    pub(super) fresh: Vec<(u64, Delivery)>,
+    pub(super) reader: Option<journal::Backlog>,
+    /// Something cannot be read.
+    pub(super) is_broken: bool,
+}
+
+// === impl Durable ===
+
+impl Durable {
+    pub(crate) fn new(journal: Arc<Journal>, sub: u32, unix_offset: u64, now_ns: u64) -> Durable {
+        Durable {
+            journal,
+            sub,
+            unix_offset,
+            is_used: false,
+            far: Wheel::new(now_ns),
+            due: VecDeque::new(),
+            suspects: VecDeque::new(),
+            solo: false,
+            behind: 0,
+            reader: None,
+            known: HashSet::default(),
+            is_fetching: false,
+            is_halted: false,
+            forwards: HashMap::default(),
+            ends: Vec::new(),
+            now_ns,
+        }
+    }
+
+    /// Deliveries of which only the place is kept.
+    #[inline]
+    pub(super) fn stubs(&self) -> usize {
+        self.far.len() + self.due.len() + self.suspects.len()
+    }
+
+    /// Whether a lane would find something in the journal.
+    pub(super) fn can_fetch(&self) -> bool {
+        !self.is_fetching && !self.is_halted && (!self.due.is_empty() || self.behind > 0)
+    }
+
+    /// What has become due needs reading.
+    pub(super) fn expire(&mut self, now_ns: u64) {
+        if self.far.len() > 0 {
+            let due = &mut self.due;
+            self.far.expire(now_ns, |stub| due.push_back(stub));
+        }
+    }
+
+    pub(super) fn put_far(&mut self, now_ns: u64, due_ns: u64, stub: Stub) {
+        if due_ns <= now_ns {
+            self.due.push_back(stub);
+        } else {
+            self.far.insert(now_ns, due_ns, stub);
+        }
+    }
+
+    // --- records ---
+
+    /// A delivery came to its end.
+    pub(super) fn end(&mut self, id: u64, how: Ended, now_ns: u64) {
+        self.now_ns = now_ns;
+        self.ends.push((id, how));
+    }
+
+    /// Writes down what came to its end in this section.
+    #[inline]
+    pub(super) fn flush(&mut self) {
+        if !self.ends.is_empty() {
+            self.write_ends();
+        }
+    }
+
+    fn write_ends(&mut self) {
+        self.ends.sort_unstable_by_key(|(id, _)| *id);
+        let mut ends: Vec<journal::End> = Vec::new();
+        for (id, how) in &self.ends {
+            match ends.last_mut() {
+                Some(last) if last.how == *how && last.span.first + last.span.count == *id => {
+                    last.span.count += 1;
+                }
+                _ => ends.push(journal::End { span: Span { first: *id, count: 1 }, how: *how }),
+            }
+        }
+        let at_unix_ns = self.now_ns.wrapping_add(self.unix_offset);
+        let settled = journal::Settled { sub: self.sub, at_unix_ns, ends: ends[..].into() };
+        // What cannot be recorded happened all the same; a restart repeats it.
+        let _recorded = self.write(&Record::Settled(settled));
+        self.ends.clear();
+    }
+
+    /// A delivery goes back to where it waits, or waits for a time.
+    pub(super) fn retry(
+        &mut self,
+        id: u64,
+        attempts: u32,
+        history: Option<&History>,
+        due_ns: u64,
+        now_ns: u64,
+    ) {
+        let at_unix_ns = now_ns.wrapping_add(self.unix_offset);
+        let delay_ns = due_ns.saturating_sub(now_ns);
+        let due_unix_ns = if delay_ns == 0 { 0 } else { at_unix_ns.saturating_add(delay_ns) };
+        let failures = failures(history.map_or(&[], |history| &history.last));
+        let standing = journal::Standing {
+            attempts,
+            failures: history.map_or(0, |history| history.failures),
+            redrives: history.map_or(0, |history| history.redrives),
+            due_unix_ns,
+            delay_ns,
+            history: failures[..].into(),
+        };
+        let target = Target { sub: self.sub, id };
+        let retry = journal::Retry { target, at_unix_ns, standing };
+        let _recorded = self.write(&Record::Retry(retry));
+    }
+
+    /// A delivery is a dead letter; number 0: it is held where it is.
+    pub(super) fn dead(&mut self, letter: &DeadLetter) {
+        let failures = failures(&letter.history);
+        let standing = journal::Standing {
+            attempts: letter.attempts,
+            failures: letter.failures,
+            redrives: letter.redrives,
+            due_unix_ns: 0,
+            delay_ns: 0,
+            history: failures[..].into(),
+        };
+        let dead = journal::Dead {
+            target: Target { sub: self.sub, id: letter.delivery },
+            letter: journal::Letter {
+                number: letter.number,
+                cause: letter.cause.number(),
+                reason: &letter.reason,
+                at_unix_ns: letter.at_unix_ns,
+            },
+            standing,
+        };
+        let _recorded = self.write(&Record::Dead(dead));
+    }
+
+    /// A delivery was forwarded to a topic that is not recorded.
+    pub(super) fn forwarded(&mut self, delivery: &Delivery, now_ns: u64) {
+        let (topic, mid) = match self.forwards.remove(&delivery.id()) {
+            Some(Forwarding::Recorded) => return,
+            Some(Forwarding::Unrecorded(topic, mid)) => (topic, mid),
+            None => (delivery.message().topic().to_owned(), delivery.message().id()),
+        };
+        let message = delivery.message();
+        let at_unix_ns = now_ns.wrapping_add(self.unix_offset);
+        let publish = journal::Publish {
+            seq: 0,
+            mid,
+            time_ns: at_unix_ns,
+            expires_ns: message.expires_ns(),
+            not_before_ns: 0,
+            observed_ns: self.journal.observed(now_ns),
+            hops: message.hops().saturating_add(1),
+            level: journal::Level::Memory,
+            topic: &topic,
+            key: "",
+            headers: [][..].into(),
+            payload: b"",
+            dedup: None,
+            targets: [][..].into(),
+        };
+        let from = Target { sub: self.sub, id: delivery.id() };
+        let _recorded = self.write(&Record::Forward { from, at_unix_ns, publish });
+    }
+
+    /// The subscription is gone for good, with all that it held.
+    pub(super) fn purge(mut self) {
+        let sub = self.sub;
+        let _recorded = self.write(&Record::Unsubscribe { sub });
+    }
+
+    /// Whether it was recorded. After a failure nothing is handed out any more.
+    fn write(&mut self, record: &Record<'_>) -> bool {
+        match self.journal.append(record) {
+            Ok(_) => true,
+            Err(error) => {
+                self.is_halted |= !matches!(error, journal::AppendError::StorageFull { .. });
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Errand")
+            .field("stubs", &self.stubs.len())
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Durable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Durable")
+            .field("sub", &self.sub)
+            .field("far", &self.far.len())
+            .field("due", &self.due.len())
+            .field("behind", &self.behind)
+            .field("is_halted", &self.is_halted)
+            .finish_non_exhaustive()
+    }
+}
+
+fn failures(history: &[Failure]) -> Vec<journal::Failure<'_>> {
+    history
+        .iter()
+        .map(|failure| journal::Failure {
+            plugin: &failure.plugin,
+            generation: failure.generation,
+            attempt: failure.attempt,
+            class: failure.class.map_or(0, FaultClass::number),
+            reason: &failure.reason,
+            at_unix_ns: failure.at_unix_ns,
+        })
+        .collect()
+}

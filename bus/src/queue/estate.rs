@@ -1,0 +1,271 @@
+//! What one queue leaves to the next: when the journal is read back, and when somebody comes for a
+//! subscription that had no owner.
+//!
+//! The new queue may have another order and other keys, so everything is sorted in anew. In an
+//! ordered queue the oldest delivery of a key that was tried holds the key (P-16).
+
+use std::collections::HashSet;
+
+use patchbay_slab::Slab;
+
+use super::{
+    desk::{Counts, Histories},
+    intake::Intake,
+    refill::Reading,
+    service::{Due, Queue},
+};
+use crate::{
+    dead_letters::DeadLetter,
+    delivery::{Delivery, Stub},
+    ledger::{DropReason, Dropped},
+    spec::Order,
+};
+
+/// Everything that a queue has.
+#[derive(Debug, Default)]
+pub(crate) struct Estate {
+    pub(crate) next_id: u64,
+    pub(crate) accepted: u64,
+    pub(crate) counts: Counts,
+    pub(crate) histories: Histories,
+    pub(crate) pending: Vec<(bool, DeadLetter)>,
+    /// With the time they wait for; 0 = none.
+    pub(crate) deliveries: Vec<(u64, Delivery)>,
+    pub(crate) stubs: Vec<(u64, Stub)>,
+    /// Whose attempt may have ended a process.
+    pub(crate) suspects: Vec<Stub>,
+    pub(crate) intake: Intake,
+    /// Ids among those that only the journal has which are here.
+    pub(crate) known: HashSet<u64, foldhash::fast::FixedState>,
+}
+
+/// Something that finds its place in another queue.
+enum Heir {
+    Here(Delivery),
+    Stub(Stub),
+    /// With its message where keys matter.
+    Suspect(Stub, Option<Delivery>),
+}
+
+impl Heir {
+    fn id(&self) -> u64 {
+        match self {
+            Heir::Here(delivery) => delivery.id(),
+            Heir::Stub(stub) | Heir::Suspect(stub, _) => stub.id,
+        }
+    }
+}
+
+impl Queue {
+    /// Takes everything out, for another one to take its place: publishers that still come here are
+    /// told to look again. `None` when seats are here, or it is closed.
+    pub(crate) fn leave_estate(&self) -> Option<Estate> {
+        let mut desk = self.lock_desk();
+        if desk.closed || desk.slots.iter().any(Option::is_some) || desk.counts.in_flight > 0 {
+            return None;
+        }
+        let mut estate = Estate::default();
+        let mut state = self.inbox.lock();
+        estate.next_id = state.upcoming();
+        estate.accepted = state.taken();
+        estate.deliveries.extend(state.take_buffer().into_iter().map(|delivery| (0, delivery)));
+        estate.deliveries.append(&mut state.take_later());
+        estate.intake = std::mem::take(&mut state.intake);
+        estate.counts = std::mem::take(&mut desk.counts);
+        estate.counts.dropped.merge(state.dropped());
+        state.move_out();
+        drop(state);
+        estate.histories = std::mem::take(&mut desk.histories);
+        estate.pending = std::mem::take(&mut desk.pending);
+        desk.store.drain_with(|due_ns, delivery| estate.deliveries.push((due_ns, delivery)));
+        if let Some(durable) = &mut desk.durable {
+            durable.far.drain_with(|due_ns, stub| estate.stubs.push((due_ns, stub)));
+            estate.stubs.extend(durable.due.drain(..).map(|stub| (0, stub)));
+            estate.suspects.extend(durable.suspects.drain(..));
+            estate.known = std::mem::take(&mut durable.known);
+        }
+        desk.closed = true;
+        Some(estate)
+    }
+
+    /// Starts with what another one left. No publisher knows this queue yet.
+    pub(crate) fn inherit(&self, mut estate: Estate, reading: &Reading<'_>) -> Due {
+        let now_ns = reading.time.now_ns;
+        let is_ordered = self.spec.order != Order::None;
+        let mut slab = Slab::new();
+        if is_ordered {
+            // Keys are in the messages.
+            let mut rest = Vec::new();
+            for (due_ns, mut stub) in estate.stubs.drain(..) {
+                match reading.read(&stub) {
+                    Ok(stored) => {
+                        let delivery = reading.delivery(stub, &stored, &mut slab);
+                        stub.key = delivery.key_hash();
+                        // Whoever waits for long needs no memory for it.
+                        if due_ns > now_ns {
+                            rest.push((due_ns, stub));
+                        } else {
+                            estate.deliveries.push((0, delivery));
+                        }
+                    }
+                    Err(_) => rest.push((due_ns, stub)),
+                }
+            }
+            estate.stubs = rest;
+        }
+        for (_, delivery) in &mut estate.deliveries {
+            let key = self.spec.key_of(delivery.message());
+            delivery.set_key(key);
+            delivery.free();
+        }
+        let suspects: Vec<Heir> = estate
+            .suspects
+            .drain(..)
+            .map(|mut stub| match reading.read(&stub) {
+                Ok(stored) if is_ordered => {
+                    let delivery = reading.delivery(stub, &stored, &mut slab);
+                    stub.key = delivery.key_hash();
+                    Heir::Suspect(stub, Some(delivery))
+                }
+                _ => Heir::Suspect(stub, None),
+            })
+            .collect();
+        let (_, due) = self.at_desk(|desk, inbox, after| {
+            let mut state = inbox.lock();
+            state.resume(estate.next_id, estate.accepted);
+            state.intake = estate.intake;
+            state.intake.rekey(&self.spec);
+            drop(state);
+            desk.counts = estate.counts;
+            desk.histories = estate.histories;
+            desk.pending = estate.pending;
+            let mut waiting: Vec<(u64, Heir)> = Vec::new();
+            waiting.extend(estate.deliveries.into_iter().map(|(due, it)| (due, Heir::Here(it))));
+            waiting.extend(estate.stubs.into_iter().map(|(due, it)| (due, Heir::Stub(it))));
+            waiting.extend(suspects.into_iter().map(|it| (0, it)));
+            waiting.sort_by_key(|(_, heir)| heir.id());
+            let mut seen: HashSet<u64> = HashSet::new();
+            for (due_ns, each) in waiting {
+                desk.settle_in(due_ns, each, now_ns, &mut seen);
+            }
+            if let Some(durable) = &mut desk.durable {
+                durable.is_used = true;
+                durable.known = estate.known;
+            }
+            inbox.report(desk.load(), &mut after.wakes);
+            desk.pass_on_all(inbox, after);
+        });
+        due
+    }
+
+    /// Drops what no journal has; the rest waits for whoever comes.
+    pub(crate) fn detach(&self) -> u64 {
+        let (dropped, _) = self.at_desk(|desk, inbox, after| {
+            desk.stage(inbox, after);
+            inbox.lock().shut();
+            let mut kept = Vec::new();
+            let mut dropped = 0;
+            let split = desk.split.clone();
+            desk.store.drain_with(|due_ns, delivery| {
+                if delivery.is_durable() {
+                    kept.push((due_ns, delivery));
+                } else {
+                    dropped += 1;
+                    after.garbage.push(delivery);
+                }
+            });
+            for delivery in &after.garbage {
+                desk.histories.remove(&delivery.id());
+            }
+            let before = desk.pending.len();
+            desk.pending.retain(|(is_durable, _)| *is_durable);
+            dropped += (before - desk.pending.len()) as u64;
+            desk.counts.dropped.add(DropReason::Unload, dropped);
+            desk.store.reset(desk.spec.order);
+            for (due_ns, delivery) in kept {
+                if due_ns == 0 {
+                    desk.store.put_back(vec![delivery], false, &split);
+                } else {
+                    desk.store.delay(delivery.accepted_ns(), due_ns, delivery);
+                }
+            }
+            inbox.report(desk.load(), &mut after.wakes);
+            dropped
+        });
+        dropped
+    }
+}
+
+impl super::desk::Desk {
+    /// Finds the place of a delivery that waited somewhere else before. They come in the order of
+    /// acceptance; `seen` has the keys of those that were here.
+    fn settle_in(&mut self, due_ns: u64, heir: Heir, now_ns: u64, seen: &mut HashSet<u64>) {
+        let (key, attempts) = match &heir {
+            Heir::Here(delivery) => (delivery.key_hash(), delivery.attempts()),
+            Heir::Stub(stub) | Heir::Suspect(stub, _) => (stub.key, stub.attempts),
+        };
+        let is_ordered = self.spec.order != Order::None && key != 0;
+        let is_first = is_ordered && seen.insert(key);
+        // Only the oldest of a key can have been tried and be waiting for another attempt.
+        let holds = is_first && attempts > 0;
+        if holds && let Some(keyed) = self.store.keyed() {
+            keyed.hold(key);
+        }
+        match heir {
+            // What stood behind another of its key had not begun, whatever its window said.
+            Heir::Suspect(_, Some(delivery)) if is_ordered && !is_first => {
+                self.store.add_all(&mut vec![delivery], &self.split);
+            }
+            Heir::Suspect(mut stub, _) => {
+                if holds {
+                    stub.set_holds();
+                }
+                if let Some(durable) = &mut self.durable {
+                    durable.suspects.push_back(stub);
+                }
+            }
+            Heir::Stub(mut stub) => {
+                if holds {
+                    stub.set_holds();
+                }
+                if let Some(durable) = &mut self.durable {
+                    durable.put_far(now_ns, due_ns, stub);
+                }
+            }
+            Heir::Here(mut delivery) => {
+                if holds {
+                    delivery.set_holds();
+                }
+                if due_ns > now_ns {
+                    self.store.delay(now_ns, due_ns, delivery);
+                } else if holds {
+                    self.store.repeat(delivery, &self.split);
+                } else {
+                    self.store.add_all(&mut vec![delivery], &self.split);
+                }
+            }
+        }
+    }
+}
+
+/// What an earlier life counted.
+pub(crate) fn counts(counters: &patchbay_journal::Counters) -> Counts {
+    let mut dropped = Dropped::default();
+    for reason in DropReason::ALL {
+        dropped.add(reason, counters.dropped[usize::from(reason.number())]);
+    }
+    Counts {
+        done: counters.done,
+        forwarded: counters.forwarded,
+        dead: counters.dead,
+        dropped,
+        ..Counts::default()
+    }
+}
+
+/// What only the journal has.
+pub(crate) fn fresh(first: u64, count: u64) -> Intake {
+    let mut intake = Intake::default();
+    intake.recover(first, count as usize);
+    intake
+}

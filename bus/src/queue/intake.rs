@@ -1,0 +1,236 @@
+//! What was recorded for a queue, and what of it may be handed out (promise P-3).
+//!
+//! A durable delivery is *sealed* until its record has reached its level: the publisher holds the
+//! inbox while the record is appended, so sealed deliveries are in the order of their records, and a
+//! lane takes a prefix. What does not fit into memory is *spilled*: counted here, and read back out
+//! of the journal when there is room. Behind a spilled delivery everything is spilled, so that the
+//! order stays.
+
+use std::collections::VecDeque;
+
+use patchbay_journal::Level;
+use patchbay_slab::Message;
+
+use super::inbox::{Inbox, InboxState, Load, Nudge};
+use crate::{
+    delivery::Delivery,
+    spec::{QueueLimits, SubscriptionSpec},
+};
+
+/// The levels of a journal, as of now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    pub(crate) process: u64,
+    pub(crate) disk: u64,
+}
+
+/// A delivery and the record that has to reach a level first.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) record: u64,
+    pub(crate) level: Level,
+    /// Not to be handed out before; 0 = at once.
+    pub(crate) due_ns: u64,
+    pub(crate) delivery: Delivery,
+}
+
+/// The durable side of an inbox.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    sealed: VecDeque<Sealed>,
+    sealed_bytes: usize,
+    /// What is in the journal only.
+    spilled: Load,
+    /// The records of those spilled last.
+    unreleased: VecDeque<(u64, Level)>,
+    /// The id from which on everything is in the journal only.
+    pub(crate) next_spilled: u64,
+    /// The journal knows the subscription.
+    pub(crate) registered: bool,
+}
+
+/// What is known of a delivery when its record was appended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) record: u64,
+    pub(crate) level: Level,
+    pub(crate) key: u64,
+    pub(crate) now_ns: u64,
+    /// Not to be handed out before; 0 = at once.
+    pub(crate) due_ns: u64,
+}
+
+// === impl Inbox ===
+
+impl Inbox {
+    /// Whether a durable message of `size` bytes has room: in memory or in the journal.
+    pub(crate) fn has_backlog_room(&self, state: &InboxState, size: usize) -> bool {
+        let (load, spilled) = (state.load(), state.intake.spilled());
+        load.count + load.stubs + spilled.count < self.backlog.count
+            && load.bytes + spilled.bytes + size <= self.backlog.bytes
+    }
+
+    pub(crate) fn backlog(&self) -> QueueLimits {
+        self.backlog
+    }
+
+    /// How far the journal is; without one nothing ever asks.
+    pub(crate) fn reached(&self) -> Reached {
+        match &self.journal {
+            Some(journal) => Reached {
+                process: journal.reached(Level::Process),
+                disk: journal.reached(Level::Disk),
+            },
+            None => Reached { process: 0, disk: 0 },
+        }
+    }
+
+    /// Takes a delivery over whose record was appended under this lock.
+    pub(crate) fn push_durable(&self, state: &mut InboxState, message: Message, entry: Recorded) {
+        let Recorded { record, level, key, now_ns, due_ns } = entry;
+        let size = message.size();
+        let id = state.next_id;
+        state.next_id += 1;
+        if state.intake.is_spilling() || !self.has_room(state, size) {
+            state.intake.spill(id, size, record, level);
+            return;
+        }
+        let mut delivery = Delivery::new(message, id, key, now_ns);
+        delivery.set_durable();
+        state.intake.seal(Sealed { record, level, due_ns, delivery });
+    }
+
+    /// A level was reached: whoever sleeps here should look.
+    pub(crate) fn announce(&self) -> Nudge {
+        let mut state = self.lock();
+        if state.intake.is_empty() { Nudge::default() } else { state.nudge() }
+    }
+}
+
+// === impl Reached ===
+
+impl Reached {
+    #[inline]
+    fn covers(self, record: u64, level: Level) -> bool {
+        record <= if level == Level::Disk { self.disk } else { self.process }
+    }
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// Whether there is nothing to hand out or to read back.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sealed.is_empty() & (self.spilled.count == 0)
+    }
+
+    /// What lies in memory.
+    #[inline]
+    pub(crate) fn in_memory(&self) -> Load {
+        Load { count: self.sealed.len(), bytes: self.sealed_bytes, stubs: 0 }
+    }
+
+    pub(crate) fn is_spilling(&self) -> bool {
+        self.spilled.count > 0
+    }
+
+    pub(crate) fn seal(&mut self, sealed: Sealed) {
+        self.sealed_bytes += sealed.delivery.size();
+        self.sealed.push_back(sealed);
+    }
+
+    pub(crate) fn spill(&mut self, id: u64, size: usize, record: u64, level: Level) {
+        if self.spilled.count == 0 {
+            self.next_spilled = id;
+        }
+        self.spilled.count += 1;
+        self.spilled.bytes += size;
+        self.unreleased.push_back((record, level));
+    }
+
+    /// The queue has other keys now.
+    pub(crate) fn rekey(&mut self, spec: &SubscriptionSpec) {
+        for each in &mut self.sealed {
+            let key = spec.key_of(each.delivery.message());
+            each.delivery.set_key(key);
+        }
+    }
+
+    /// What a recovery found, all of it accepted.
+    pub(crate) fn recover(&mut self, first: u64, count: usize) {
+        self.registered = true;
+        self.next_spilled = first;
+        // Their size is known when they are read.
+        self.spilled = Load { count, ..Load::default() };
+    }
+
+    /// Moves what may be handed out to `stage`, or to `later` with its time.
+    pub(crate) fn release(
+        &mut self,
+        reached: Reached,
+        stage: &mut Vec<Delivery>,
+        later: &mut Vec<(u64, Delivery)>,
+    ) -> Load {
+        let mut moved = Load::default();
+        while let Some(first) = self.sealed.front() {
+            if !reached.covers(first.record, first.level) {
+                break;
+            }
+            let Some(Sealed { due_ns, delivery, .. }) = self.sealed.pop_front() else { break };
+            moved.count += 1;
+            moved.bytes += delivery.size();
+            match due_ns {
+                0 => stage.push(delivery),
+                due_ns => later.push((due_ns, delivery)),
+            }
+        }
+        self.sealed_bytes -= moved.bytes;
+        moved
+    }
+
+    /// How many spilled deliveries may be read back now.
+    pub(crate) fn behind(&mut self, reached: Reached) -> usize {
+        while self.unreleased.front().is_some_and(|(record, level)| reached.covers(*record, *level))
+        {
+            self.unreleased.pop_front();
+        }
+        self.spilled.count - self.unreleased.len()
+    }
+
+    /// The first record that must not be read back yet.
+    pub(crate) fn barrier(&self) -> Option<u64> {
+        self.unreleased.front().map(|(record, _)| *record)
+    }
+
+    /// So much was read back, up to the id before `next`.
+    pub(crate) fn read_back(&mut self, next: u64, read: Load) {
+        self.next_spilled = next;
+        self.spilled.count = self.spilled.count.saturating_sub(read.count);
+        self.spilled.bytes = self.spilled.bytes.saturating_sub(read.bytes);
+        if self.spilled.count == 0 {
+            self.spilled.bytes = 0;
+        }
+    }
+
+    /// What counts nowhere yet: deliveries in memory and not, that are recorded and not accepted.
+    pub(crate) fn unaccepted(&self, reached: Reached) -> u64 {
+        let sealed = self.sealed.iter().filter(|each| !reached.covers(each.record, each.level));
+        let spilled =
+            self.unreleased.iter().filter(|(record, level)| !reached.covers(*record, *level));
+        (sealed.count() + spilled.count()) as u64
+    }
+
+    /// Those of them that have a time to wait for.
+    pub(crate) fn accepted_later(&self, reached: Reached) -> u64 {
+        let accepted = self
+            .sealed
+            .iter()
+            .filter(|each| each.due_ns != 0 && reached.covers(each.record, each.level));
+        accepted.count() as u64
+    }
+
+    pub(crate) fn spilled(&self) -> Load {
+        self.spilled
+    }
+}

@@ -1,0 +1,211 @@
+//! Reading a backlog back out of the journal, as far as memory allows.
+
+use std::sync::Arc;
+
+use patchbay_journal::{self as journal, Journal, Place, ReadError, Stored, Target};
+use patchbay_slab::{Message, Parts, Slab};
+
+use super::{
+    desk::{After, Desk},
+    durable::{Errand, Fetched},
+    inbox::{Inbox, Load},
+    service::Time,
+};
+use crate::{
+    delivery::{Delivery, Stub},
+    spec::SubscriptionSpec,
+};
+
+/// Most deliveries that one errand brings.
+const ERRAND_MAX: usize = 1024;
+
+/// What an errand needs to know of its queue.
+pub(crate) struct Reading<'a> {
+    pub(crate) journal: &'a Arc<Journal>,
+    pub(crate) spec: &'a SubscriptionSpec,
+    pub(crate) sub: u32,
+    pub(crate) time: Time,
+}
+
+// === impl Desk ===
+
+impl Desk {
+    /// Notes what a visit said of the journal.
+    #[inline]
+    pub(super) fn set_behind(&mut self, behind: Option<usize>) {
+        if let Some(durable) = &mut self.durable {
+            durable.is_used |= behind.is_some();
+            durable.behind = behind.unwrap_or(0);
+        }
+    }
+
+    /// Sends the visiting lane for more, if memory has run low and the journal has some.
+    #[inline]
+    pub(super) fn send_for_more(&mut self, inbox: &Inbox, after: &mut After) {
+        if self.durable.as_ref().is_some_and(|durable| durable.can_fetch()) {
+            self.make_errand(inbox, after);
+        }
+    }
+
+    fn make_errand(&mut self, inbox: &Inbox, after: &mut After) {
+        let (load, limits) = (self.load(), self.spec.limits);
+        let Some(durable) = &mut self.durable else { return };
+        if load.count > limits.count / 2 || load.bytes > limits.bytes / 2 {
+            return;
+        }
+        let room = Load {
+            count: (limits.count - load.count).clamp(1, ERRAND_MAX),
+            bytes: limits.bytes - load.bytes,
+            stubs: 0,
+        };
+        let n = durable.due.len().min(room.count);
+        let stubs: Vec<Stub> = durable.due.drain(..n).collect();
+        let mut state = inbox.lock();
+        let behind = if n < room.count { state.intake.behind(inbox.reached()) } else { 0 };
+        let upto = state.intake.barrier().map_or(u64::MAX, |record| record - 1);
+        let from = state.intake.next_spilled;
+        drop(state);
+        durable.is_fetching = true;
+        after.errand = Some(Errand {
+            stubs,
+            reader: durable.reader.take(),
+            from,
+            upto,
+            room: Load { count: behind.min(room.count - n), ..room },
+        });
+    }
+
+    /// Puts what a lane came back with where seats find it.
+    pub(super) fn receive(
+        &mut self,
+        inbox: &Inbox,
+        fetched: Fetched,
+        now_ns: u64,
+        after: &mut After,
+    ) {
+        let Fetched { due, mut fresh, reader, is_broken } = fetched;
+        let Some(durable) = &mut self.durable else { return };
+        if !durable.known.is_empty() {
+            fresh.retain(|(_, delivery)| !durable.known.remove(&delivery.id()));
+        }
+        durable.is_fetching = false;
+        durable.is_halted |= is_broken;
+        durable.reader = reader;
+        durable.is_used = true;
+        let read = Load {
+            count: fresh.len(),
+            bytes: fresh.iter().map(|(_, delivery)| delivery.size()).sum(),
+            stubs: 0,
+        };
+        let next = fresh.last().map(|(_, delivery)| delivery.id() + 1);
+        for delivery in due {
+            self.store.mature(delivery, &self.split);
+        }
+        for (due_ns, delivery) in fresh {
+            if due_ns <= now_ns {
+                self.store.add_all(&mut vec![delivery], &self.split);
+            } else if self.load().count < self.spec.limits.count {
+                self.store.delay(now_ns, due_ns, delivery);
+            } else if let Some(durable) = &mut self.durable {
+                durable.put_far(now_ns, due_ns, delivery.to_stub());
+            }
+        }
+        if let Some(next) = next {
+            let mut state = inbox.lock();
+            state.intake.read_back(next, read);
+            let behind = state.intake.behind(inbox.reached());
+            drop(state);
+            self.set_behind(Some(behind));
+        }
+        self.expire(now_ns);
+        inbox.report(self.load(), &mut after.wakes);
+        self.pass_on_all(inbox, after);
+    }
+}
+
+// === impl Errand ===
+
+impl Errand {
+    /// Reads. No lock is held.
+    pub(super) fn run(mut self, reading: &Reading<'_>) -> Fetched {
+        let mut slab = Slab::new();
+        let mut fetched =
+            Fetched { due: Vec::new(), fresh: Vec::new(), reader: None, is_broken: false };
+        for stub in self.stubs {
+            match reading.read(&stub) {
+                Ok(stored) => fetched.due.push(reading.delivery(stub, &stored, &mut slab)),
+                Err(_) => fetched.is_broken = true,
+            }
+        }
+        if self.room.count == 0 {
+            fetched.reader = self.reader;
+            return fetched;
+        }
+        let reader =
+            self.reader.get_or_insert_with(|| reading.journal.backlog(reading.sub, self.from));
+        match reader.next(self.room.count, self.room.bytes, self.upto) {
+            Ok(found) => {
+                for (id, stored) in found {
+                    let stub = Stub::found(stored.place().pack(), id, 0);
+                    let start_ns = reading.start_ns(&stored.publish());
+                    fetched.fresh.push((start_ns, reading.delivery(stub, &stored, &mut slab)));
+                }
+            }
+            Err(_) => fetched.is_broken = true,
+        }
+        fetched.reader = self.reader;
+        fetched
+    }
+}
+
+// === impl Reading ===
+
+impl Reading<'_> {
+    /// The message of a delivery, wherever it stands by now.
+    pub(super) fn read(&self, stub: &Stub) -> Result<Stored, ReadError> {
+        // What the journal has copied forward stands somewhere else.
+        let target = Target { sub: self.sub, id: stub.id };
+        let there = self.journal.read(Place::unpack(stub.place));
+        there.or_else(|_| self.journal.read_delivery(target))
+    }
+
+    /// A delivery with its message back in memory.
+    pub(super) fn delivery(&self, stub: Stub, stored: &Stored, slab: &mut Slab) -> Delivery {
+        let publish = stored.publish();
+        let message = message(&publish, slab);
+        message.set_mark(stub.place);
+        let age = self.journal.observed(self.time.now_ns).saturating_sub(publish.observed_ns);
+        let mut delivery = stub.with(message, self.time.now_ns.wrapping_sub(age));
+        let key = self.spec.key_of(delivery.message());
+        delivery.set_key(key);
+        delivery
+    }
+
+    /// When a message may be handed out, on the monotonic clock: no longer away than when it was
+    /// published, whatever the wall clock did (P-17). 0 = at once.
+    pub(super) fn start_ns(&self, publish: &journal::Publish<'_>) -> u64 {
+        let left = publish.not_before_ns.saturating_sub(self.time.unix_ns);
+        let original = publish.not_before_ns.saturating_sub(publish.time_ns);
+        match left.min(original) {
+            0 => 0,
+            left => self.time.now_ns.saturating_add(left),
+        }
+    }
+}
+
+/// A message as it was recorded.
+pub(crate) fn message(publish: &journal::Publish<'_>, slab: &mut Slab) -> Message {
+    let headers: Vec<(&str, &str)> =
+        publish.headers.iter().map(|header| (header.name, header.value)).collect();
+    let parts = Parts {
+        topic: publish.topic,
+        key: publish.key,
+        headers: &headers,
+        payload_len: 0,
+        id: publish.mid,
+        time_ns: publish.time_ns,
+        expires_ns: publish.expires_ns,
+        hops: publish.hops,
+    };
+    slab.message(&parts, publish.payload)
+}

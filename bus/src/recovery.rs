@@ -1,0 +1,282 @@
+//! A bus that goes on where another life of it ended (promises P-1, P-14, P-15, P-17).
+
+use std::{collections::HashSet, sync::Arc};
+
+use patchbay_journal::{Journal, OwnedFailure, Recovered, RecoveredLetter, RecoveredSub, Tried};
+use patchbay_slab::Slab;
+use patchbay_wire::TopicPattern;
+
+use crate::{
+    broker::Inner,
+    dead_letters::{DeadLetter, Failure, HISTORY_MAX},
+    dedup::{First, Scope},
+    delivery::Stub,
+    durability::Level,
+    publisher::{Published, recording::Appended},
+    queue::{
+        desk::History,
+        estate::{self, Estate},
+        refill::{Reading, message},
+        service::Time,
+    },
+    redelivery::DeadCause,
+    routing::{Listener, Table},
+    settlement::FaultClass,
+    spec::SubscriptionSpec,
+    subscription::Subscription,
+    sync::lock,
+};
+
+/// Deaths of a process that one message may be charged with; with the last it is dead.
+const DEATHS_MAX: usize = 3;
+/// The key under which the journal keeps which subscriptions are detached.
+pub(crate) const DETACHED: &str = "bus/detached";
+
+/// A subscription as it was left is not one.
+#[derive(Debug, thiserror::Error)]
+#[error("subscription {sub} of `{owner}` in the journal has the pattern `{pattern}`")]
+pub struct RecoverError {
+    /// Its number.
+    pub sub: u32,
+    /// Whose it is.
+    pub owner: String,
+    /// What was found.
+    pub pattern: String,
+    /// What is wrong with it.
+    #[source]
+    pub source: patchbay_wire::TopicError,
+}
+
+/// What a recovery needs at every step.
+struct Recovery<'a> {
+    inner: &'a Arc<Inner>,
+    journal: &'a Arc<Journal>,
+    time: Time,
+    slab: Slab,
+    /// Exactly one attempt was under way when the process died: it is to blame.
+    is_named: bool,
+}
+
+/// Puts everything back that was found.
+pub(crate) fn recover(
+    inner: &Arc<Inner>,
+    journal: &Arc<Journal>,
+    found: Recovered,
+) -> Result<(), RecoverError> {
+    let begun = found.subs.iter().flat_map(|sub| &sub.tried).filter(|tried| tried.begun).count();
+    let now_ns = inner.clock.now_ns();
+    let mut recovery = Recovery {
+        inner,
+        journal,
+        time: Time { now_ns, unix_ns: now_ns.wrapping_add(inner.unix_offset) },
+        slab: Slab::new(),
+        is_named: begun == 1,
+    };
+    let detached = detached(journal);
+    *lock(&inner.edit) = u64::from(found.next_sub.saturating_sub(1));
+    let letters: Vec<DeadLetter> =
+        found.dead.iter().filter_map(|letter| recovery.letter(letter, &found.subs)).collect();
+    inner.dead_letters.restore(letters, found.next_letter);
+    let mut listeners = Vec::new();
+    for sub in found.subs {
+        let number = sub.sub;
+        let (subscription, pattern) = recovery.subscription(sub)?;
+        if !detached.contains(&number) {
+            listeners.push((pattern, Listener::Subscription(Arc::clone(&subscription))));
+        }
+        lock(&inner.orphans).push(subscription);
+    }
+    inner.table.store(Arc::new(Table::new(listeners)));
+    let mut dedup = lock(&inner.dedup);
+    for key in found.dedup {
+        let published = Published {
+            id: key.mid,
+            seq: Some(key.seq),
+            level: Level::Disk,
+            routed: 0,
+            duplicate: false,
+        };
+        let told = Appended { published, record: 0 };
+        let scope = Scope::new(&key.principal, &key.topic, &key.key);
+        dedup.insert(scope, First { payload: key.payload_hash, told }, key.observed_ns);
+    }
+    Ok(())
+}
+
+/// The subscriptions that nothing is routed to.
+pub(crate) fn detached(journal: &Journal) -> HashSet<u32> {
+    let value = journal.get(DETACHED).unwrap_or_default();
+    value.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
+}
+
+impl Recovery<'_> {
+    fn subscription(
+        &mut self,
+        found: RecoveredSub,
+    ) -> Result<(Arc<Subscription>, TopicPattern), RecoverError> {
+        let pattern = TopicPattern::parse(&found.pattern).map_err(|source| RecoverError {
+            sub: found.sub,
+            owner: found.owner.to_string(),
+            pattern: found.pattern.to_string(),
+            source,
+        })?;
+        let spec = Arc::new(SubscriptionSpec::new(&found.owner, pattern.clone()));
+        let subscription = self.inner.make(u64::from(found.sub), spec);
+        let fresh: u64 = found.fresh.iter().map(|span| span.count).sum();
+        let first = found.fresh.first().map_or(found.next_id, |span| span.first);
+        let mut estate = Estate {
+            next_id: found.next_id,
+            accepted: found.counters.accepted,
+            counts: estate::counts(&found.counters),
+            intake: estate::fresh(first, fresh),
+            ..Estate::default()
+        };
+        for tried in found.tried {
+            self.tried(&subscription, tried, &mut estate);
+        }
+        let reading = Reading {
+            journal: self.journal,
+            spec: subscription.spec(),
+            sub: found.sub,
+            time: self.time,
+        };
+        let due = subscription.queue.inherit(estate, &reading);
+        subscription.arm(due);
+        Ok((subscription, pattern))
+    }
+
+    fn tried(&mut self, subscription: &Subscription, mut tried: Tried, estate: &mut Estate) {
+        estate.known.insert(tried.id);
+        let mut stub = Stub::found(0, tried.id, tried.attempts);
+        let is_culprit = self.is_named && tried.begun;
+        if is_culprit {
+            self.charge(&mut tried, subscription.owner());
+        }
+        let deaths = deaths(&tried.history);
+        let history = history(&tried.history, tried.failures, tried.redrives);
+        if deaths >= DEATHS_MAX || tried.held.is_some() {
+            let (cause, reason, at_unix_ns) = match &tried.held {
+                Some(held) => (cause(held.cause), held.reason.clone(), held.at_unix_ns),
+                None => {
+                    let reason = format!("{deaths} times the process died of it");
+                    (DeadCause::Poison, reason, self.time.unix_ns)
+                }
+            };
+            if let Some(letter) =
+                self.pending(subscription, &tried, &history, (cause, reason, at_unix_ns))
+            {
+                estate.pending.push((true, letter));
+                return;
+            }
+        }
+        if !history.last.is_empty() || history.failures > 0 || history.redrives > 0 {
+            stub.set_troubled();
+            if is_culprit {
+                subscription.queue.note_standing(&tried, &history, self.time.now_ns);
+            }
+            estate.histories.insert(tried.id, history);
+        }
+        // Whoever was charged before is still suspected.
+        let was_charged = tried.history.last().is_some_and(|last| last.class == CRASH);
+        if tried.begun || tried.suspect || was_charged {
+            estate.suspects.push(stub);
+            return;
+        }
+        let left = tried.due_unix_ns.saturating_sub(self.time.unix_ns).min(tried.delay_ns);
+        let due_ns = if left == 0 { 0 } else { self.time.now_ns.saturating_add(left) };
+        estate.stubs.push((due_ns, stub));
+    }
+
+    fn charge(&self, tried: &mut Tried, owner: &str) {
+        tried.failures = tried.failures.saturating_add(1);
+        if tried.history.len() >= HISTORY_MAX {
+            // A death is not forgotten for the sake of a lesser failure.
+            let at = tried.history.iter().position(|failure| failure.class != CRASH).unwrap_or(0);
+            tried.history.remove(at);
+        }
+        tried.history.push(OwnedFailure {
+            plugin: owner.to_owned(),
+            generation: 0,
+            attempt: tried.attempts,
+            class: CRASH,
+            reason: "the process died while it was handed out alone".into(),
+            at_unix_ns: self.time.unix_ns,
+        });
+    }
+
+    /// A delivery that is dead and has no place among the dead letters yet.
+    fn pending(
+        &mut self,
+        subscription: &Subscription,
+        tried: &Tried,
+        history: &History,
+        (cause, reason, at_unix_ns): (DeadCause, String, u64),
+    ) -> Option<DeadLetter> {
+        let target = patchbay_journal::Target { sub: subscription.id() as u32, id: tried.id };
+        let stored = self.journal.read_delivery(target).ok()?;
+        let publish = stored.publish();
+        let message = message(&publish, &mut self.slab);
+        message.set_mark(stored.place().pack());
+        Some(DeadLetter {
+            number: 0,
+            subscription: subscription.id(),
+            owner: subscription.owner().into(),
+            accepted_unix_ns: message.time_ns(),
+            message,
+            delivery: tried.id,
+            attempts: tried.attempts,
+            failures: tried.failures,
+            cause,
+            reason,
+            history: history.last.clone(),
+            redrives: tried.redrives,
+            at_unix_ns,
+            is_durable: true,
+        })
+    }
+
+    fn letter(&mut self, found: &RecoveredLetter, subs: &[RecoveredSub]) -> Option<DeadLetter> {
+        let owner = subs.iter().find(|sub| sub.sub == found.target.sub)?.owner.clone();
+        let stored = self.journal.read_letter(found.number).ok()?;
+        let message = message(&stored.publish(), &mut self.slab);
+        message.set_mark(stored.place().pack());
+        Some(DeadLetter {
+            number: found.number,
+            subscription: u64::from(found.target.sub),
+            owner: owner.into(),
+            accepted_unix_ns: message.time_ns(),
+            message,
+            delivery: found.target.id,
+            attempts: found.attempts,
+            failures: found.failures,
+            cause: cause(found.letter.cause),
+            reason: found.letter.reason.clone(),
+            history: history(&found.history, 0, 0).last,
+            redrives: found.redrives,
+            at_unix_ns: found.letter.at_unix_ns,
+            is_durable: true,
+        })
+    }
+}
+
+const CRASH: u8 = FaultClass::Crash.number();
+
+fn deaths(history: &[OwnedFailure]) -> usize {
+    history.iter().filter(|failure| failure.class == CRASH).count()
+}
+
+fn cause(number: u8) -> DeadCause {
+    DeadCause::of_number(number).unwrap_or(DeadCause::Failed)
+}
+
+fn history(found: &[OwnedFailure], failures: u32, redrives: u32) -> History {
+    let last = found.iter().map(|failure| Failure {
+        plugin: failure.plugin.as_str().into(),
+        generation: failure.generation,
+        attempt: failure.attempt,
+        class: FaultClass::of_number(failure.class),
+        reason: failure.reason.clone(),
+        at_unix_ns: failure.at_unix_ns,
+    });
+    History { failures, redrives, last: last.collect() }
+}
