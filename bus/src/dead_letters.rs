@@ -145,6 +145,11 @@ impl DeadLetters {
         lock(&self.shelf).letters.iter().find(|letter| letter.number == number).cloned()
     }
 
+    /// The letters of a message, oldest first.
+    pub(crate) fn of_message(&self, mid: u128) -> Vec<Arc<DeadLetter>> {
+        lock(&self.shelf).letters.iter().filter(|it| it.message.id() == mid).cloned().collect()
+    }
+
     /// Tells `watcher` whenever a letter arrives. Kept for the life of the broker.
     pub fn watch(&self, watcher: Arc<dyn Wake>) {
         lock(&self.watchers).push(watcher);

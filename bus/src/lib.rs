@@ -45,6 +45,7 @@ mod sync;
 mod tap;
 mod timer;
 mod wake;
+mod whereabouts;
 
 pub use broker::{Broker, SubscribeError};
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -75,3 +76,4 @@ pub use subscription::{SeatError, Subscription};
 pub use tap::Tap;
 pub use timer::TimerToken;
 pub use wake::Wake;
+pub use whereabouts::{Place, Whereabouts};

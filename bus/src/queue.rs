@@ -18,6 +18,7 @@ mod gate;
 pub(crate) mod inbox;
 pub(crate) mod intake;
 mod keyed;
+mod look;
 pub(crate) mod recall;
 pub(crate) mod refill;
 pub(crate) mod seat;

@@ -15,6 +15,7 @@ use crate::{
     journal::{Folder, Shared},
     level::Level,
     manifest::Manifest,
+    planted::fault,
     segment::Segment,
     storage::StoredFile,
 };
@@ -103,7 +104,9 @@ impl Shared {
         self.step("write", &spare, made.write_at(0, &start))?;
         self.step("flush", &spare, made.sync_data())?;
         self.step("rename", &spare, self.storage.rename(&spare, &name))?;
-        self.step("flush", "the folder", self.storage.sync_dir())?;
+        if !fault("skip-dir-sync") {
+            self.step("flush", "the folder", self.storage.sync_dir())?;
+        }
         let Folder { first, from, .. } = *folder;
         let manifest = Manifest { id: self.id, first, last: number, from };
         if let Err(error) = manifest.write(&*self.storage) {
@@ -185,7 +188,7 @@ impl Shared {
             (head.link.number - 1, oldest.segment.number, next.segment.number, next.first)
         };
         // Every settlement that frees it was appended before: they go to the device first.
-        if self.wait(upto, Level::Disk).is_err() {
+        if !fault("free-before-settlement-sync") && self.wait(upto, Level::Disk).is_err() {
             return false;
         }
         let manifest = Manifest { id: self.id, first, last: folder.last, from };

@@ -21,6 +21,7 @@ use crate::{
     keeper::{self, Keeper},
     level::Level,
     place::{Moment, Place, Position},
+    planted::fault,
     record::Record,
     storage::{Storage, StoredFile},
 };
@@ -429,6 +430,9 @@ impl Shared {
     }
 
     pub(crate) fn wait(&self, number: u64, level: Level) -> Result<(), CommitError> {
+        if fault("ack-before-write") {
+            return Ok(());
+        }
         let stop = || self.failed.get().map(|failed| CommitError::Failed(failed.clone()));
         match level {
             Level::Memory => Ok(()),
@@ -451,6 +455,9 @@ impl Shared {
         known(target);
         for (name, file) in &dirty {
             if let Err(error) = file.sync_data() {
+                if fault("retry-failed-fsync") && file.sync_data().is_ok() {
+                    continue;
+                }
                 self.fail("flush", name, &error);
                 return;
             }

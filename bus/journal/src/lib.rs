@@ -58,6 +58,7 @@ mod level;
 mod manifest;
 mod open;
 mod place;
+pub mod planted;
 mod read;
 mod record;
 mod recovered;

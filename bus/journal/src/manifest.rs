@@ -63,6 +63,9 @@ impl Manifest {
         file.write_at(0, text.as_bytes())?;
         file.sync_data()?;
         storage.rename(NEXT, NAME)?;
+        if crate::planted::fault("skip-dir-sync") {
+            return Ok(());
+        }
         storage.sync_dir()
     }
 

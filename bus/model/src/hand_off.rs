@@ -106,7 +106,7 @@ impl State {
         let Ok(subscription) = self.subscription(claim.subscription) else { return };
         let ordered = subscription.is_ordered();
         let Some(seat) = subscription.seats.get_mut(&claim.seat) else { return };
-        let ends = matches!(outcome, Outcome::Failed(_) | Outcome::Forwarded | Outcome::HopLimit);
+        let ends = matches!(outcome, Outcome::Forwarded);
         if !ends && ordered && key != 0 {
             seat.blocked.insert(key);
         }
@@ -320,14 +320,9 @@ impl Subscription {
     }
 }
 
-/// Whether a lane said something that keeps its delivery unsettled.
+/// Whether a lane said something that may keep its delivery unsettled.
 fn again(said: &Option<Outcome>) -> bool {
-    let ends = |outcome: &Outcome| {
-        matches!(
-            outcome,
-            Outcome::Failed(_) | Outcome::Forwarded | Outcome::HopLimit | Outcome::Expired
-        )
-    };
+    let ends = |outcome: &Outcome| matches!(outcome, Outcome::Forwarded | Outcome::Expired);
     said.as_ref().is_some_and(|outcome| !ends(outcome))
 }
 

@@ -374,6 +374,12 @@ impl InboxState {
         }
     }
 
+    /// Shows everything that is here, with when it is due; 0 = now.
+    pub(crate) fn each<'a>(&'a self, mut see: impl FnMut(u64, &'a Delivery)) {
+        self.buffer.iter().for_each(|delivery| see(0, delivery));
+        self.later.iter().for_each(|(due_ns, delivery)| see(*due_ns, delivery));
+    }
+
     /// The buffer was empty and is not any more.
     pub(super) fn nudge(&mut self) -> Nudge {
         if self.parked == 0 {

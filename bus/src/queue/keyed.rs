@@ -65,6 +65,13 @@ impl Keyed {
         self.len
     }
 
+    /// Shows everything that is here.
+    pub(crate) fn each<'a>(&'a self, see: impl FnMut(&'a Delivery)) {
+        let lanes = self.lanes.iter().flat_map(|lane| &lane.queue);
+        let held = self.held.values().flat_map(|held| &held.waiting);
+        lanes.chain(self.again.iter().flatten()).chain(held).for_each(see);
+    }
+
     /// Whether a seat of `part` would find something.
     #[inline]
     pub(crate) fn has_ready(&self, part: usize) -> bool {

@@ -179,8 +179,9 @@ impl Seat {
             }
             other => plain(other),
         };
-        let ends = matches!(outcome, Outcome::Failed(_) | Outcome::Forwarded | Outcome::HopLimit);
-        if !ends {
+        // A dead letter is one only once it is settled: the desk may charge a version on trial with it
+        // instead, and then it comes again.
+        if !matches!(outcome, Outcome::Forwarded) {
             self.block(key);
         }
         self.hand.is_odd = true;

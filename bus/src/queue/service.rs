@@ -143,6 +143,11 @@ impl Queue {
         (result, due)
     }
 
+    /// Looks at the desk and changes nothing.
+    pub(super) fn look<R>(&self, see: impl FnOnce(&Desk, &Inbox) -> R) -> R {
+        see(&lock(&self.desk), &self.inbox)
+    }
+
     /// A seat's visit: settles, and takes if `ask` says so.
     #[inline]
     pub(crate) fn turn(

@@ -56,6 +56,15 @@ impl Store {
         self.bytes
     }
 
+    /// Shows everything that is here, with when it is due; 0 = now.
+    pub(crate) fn each<'a>(&'a self, mut see: impl FnMut(u64, &'a Delivery)) {
+        self.ready.iter().flatten().chain(&self.starved).for_each(|delivery| see(0, delivery));
+        if let Some(keyed) = &self.keyed {
+            keyed.each(|delivery| see(0, delivery));
+        }
+        self.wheel.each(see);
+    }
+
     pub(crate) fn keyed(&mut self) -> Option<&mut Keyed> {
         self.keyed.as_mut()
     }

@@ -34,6 +34,13 @@ impl<T> Wheel<T> {
         self.len
     }
 
+    /// Shows every entry, with when it is due.
+    pub(crate) fn each<'a>(&'a self, mut see: impl FnMut(u64, &'a T)) {
+        for entry in self.slots.iter().flatten() {
+            see(entry.due * TICK_NS, &entry.item);
+        }
+    }
+
     /// Puts an item in, to come out at the first [`Wheel::expire`] at or after `due_ns`.
     pub(crate) fn insert(&mut self, now_ns: u64, due_ns: u64, item: T) {
         if self.slots.is_empty() {

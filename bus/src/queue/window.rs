@@ -167,6 +167,17 @@ impl Hand {
     }
 }
 
+// === impl Window ===
+
+impl Window {
+    /// Shows what of it is neither settled nor taken back.
+    pub(crate) fn each<'a>(&'a self, see: impl FnMut(&'a Delivery)) {
+        let items = self.items.iter().flat_map(|items| items.iter().enumerate().take(self.cut));
+        let left = items.filter(|(position, _)| !self.gone.contains(*position));
+        left.map(|(_, delivery)| delivery).for_each(see);
+    }
+}
+
 // === impl Marks ===
 
 impl Marks {

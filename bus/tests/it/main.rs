@@ -18,3 +18,4 @@ mod terms;
 mod timing;
 mod trial;
 mod waking;
+mod whereabouts;

@@ -1,6 +1,6 @@
 //! A version on trial: what it does not do well is done by the other one, and charged to nobody.
 
-use patchbay_bus::{Fault, FaultClass, Order, Park, RetryPolicy, Split, Taken, Verdict};
+use patchbay_bus::{Begin, Fault, FaultClass, Order, Park, RetryPolicy, Split, Taken, Verdict};
 
 use crate::support::*;
 
@@ -46,6 +46,23 @@ fn whatever_a_candidate_answers_no_message_dies_of_it() {
         let ledger = subscription.ledger();
         assert_eq!((ledger.done, ledger.dead, ledger.unsettled()), (5, 0, 0), "{order:?}");
     }
+}
+
+#[test]
+fn what_a_candidate_gives_up_is_not_passed_by_what_follows_it() {
+    let mut rig = Rig::new();
+    let subscription = rig.subscribe(per_key);
+    let (mut stable, mut candidate) = (seat(&subscription, STABLE), seat(&subscription, CANDIDATE));
+    subscription.set_split(Split::two(7, STABLE, CANDIDATE, 1.0).trying(CANDIDATE));
+    rig.publish_key("first", "k");
+    rig.publish_key("second", "k");
+    assert_eq!(candidate.take(2, Park::No), Taken::Batch(2));
+    assert_eq!(candidate.begin(0), Begin::Go);
+    candidate.record(0, Verdict::Failed("told to".to_owned()));
+    assert_eq!(candidate.begin(1), Begin::Skip, "the first one comes again");
+    candidate.settle();
+    subscription.set_split(Split::all(STABLE));
+    assert_eq!(drain(&mut stable, |_| None), ["first", "second"]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use patchbay_wire::{Topic, TopicPattern};
+use uuid::Uuid;
 
 pub(crate) use self::{
     bus::{LevelArg, PublishArgs, RequestArgs, SubscribeArgs, TopicVerb},
@@ -106,6 +107,17 @@ pub(crate) enum Verb {
     Topic(TopicVerb),
     /// Show where the messages of every subscription are
     Ledger,
+    /// Tell the life of one message
+    #[command(after_help = "\
+Examples:
+  patchbay explain 0198c0de-0000-7000-8000-000000000001
+
+`publish` prints the id, as do `subscribe` and `dlq list`. A message in memory is known until it is
+settled; a durable one leaves records in the journal, which are kept for some time.")]
+    Explain {
+        /// Id of the message
+        mid: Uuid,
+    },
     /// Show dead letters, messages that are not tried any more; send them back, or delete them
     #[command(subcommand)]
     Dlq(DlqVerb),

@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod dlq;
 mod doctor;
+mod explain;
 mod link;
 mod plugin;
 mod publish;
@@ -33,6 +34,7 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Result<(), Failure> {
         Verb::Plugin(verb) => plugin::run(context, verb),
         Verb::Topic(TopicVerb::List) => block_on(bus::topics(context)),
         Verb::Ledger => block_on(bus::ledger(context)),
+        Verb::Explain { mid } => block_on(explain::run(context, mid)),
         Verb::Dlq(verb) => block_on(dlq::run(context, verb)),
         Verb::Config(verb) => config::run(context, verb),
         Verb::Doctor => block_on(doctor::run(context)),

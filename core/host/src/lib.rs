@@ -9,6 +9,7 @@ mod context;
 mod dice;
 mod events;
 mod executor;
+mod explain;
 mod handler;
 mod incarnation;
 mod lane;

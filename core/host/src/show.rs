@@ -273,7 +273,7 @@ pub(crate) fn dead_letter(context: &Context, letter: &DeadLetter) -> DeadLetterV
     }
 }
 
-fn failure(context: &Context, failure: &patchbay_bus::Failure) -> FailureRecord {
+pub(crate) fn failure(context: &Context, failure: &patchbay_bus::Failure) -> FailureRecord {
     let version = || {
         let name = PluginName::parse(&failure.plugin).ok()?;
         context.known_station(&name)?.version_of(Generation(failure.generation))

@@ -8,6 +8,7 @@
 //! a view is a copy of one moment.
 
 mod bus;
+mod life;
 mod operation;
 mod plugin;
 mod telemetry;
@@ -17,6 +18,7 @@ pub use self::{
         DeadLetterView, DroppedView, FailureRecord, HostStatus, LedgerView, Published, SeenMessage,
         ShutdownReport, TopicView, UnfinishedPlugin,
     },
+    life::{DeliveryLife, LifeRecord, MessageLife},
     operation::{LetterProblem, OperationPlan, OperationView, PlannedLetter},
     plugin::{
         Cause, FailureView, GenerationView, HealthView, PluginDetail, PluginView, QueueView,

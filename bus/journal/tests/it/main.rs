@@ -5,4 +5,6 @@ mod crash_states;
 mod disk;
 mod failures;
 mod model;
+#[cfg(feature = "planted-faults")]
+mod planted;
 mod workload;

@@ -4,7 +4,7 @@ use std::{
     env,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
@@ -15,14 +15,14 @@ use crate::{
     operation::{self, Operation},
     plan,
     shrink::shrink,
-    world::{Disagreement, World},
+    world::{Disagreement, Trace, World},
 };
 
 /// The first `usual` seeds, or what the environment says.
 pub(crate) fn run(usual: u64) {
     let number = |name| env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
     if let Some(seed) = number("PATCHBAY_SEED") {
-        if let Err(why) = judge(seed, &list(seed)) {
+        if let Err(why) = judge(seed, &list(seed), None) {
             report(seed, &why);
         }
         return;
@@ -37,7 +37,7 @@ pub(crate) fn run(usual: u64) {
                     if seed >= many {
                         return;
                     }
-                    if let Err(why) = judge(seed, &list(seed)) {
+                    if let Err(why) = judge(seed, &list(seed), None) {
                         next.store(many, Relaxed);
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                         failed.get_or_insert((seed, why));
@@ -57,10 +57,11 @@ fn list(seed: u64) -> Vec<Operation> {
 }
 
 /// Runs those operations in the world of that seed.
-fn judge(seed: u64, list: &[Operation]) -> Result<(), Disagreement> {
+fn judge(seed: u64, list: &[Operation], trace: Option<Trace>) -> Result<(), Disagreement> {
     let run = || {
         let mut dice = Dice::new(seed);
         let mut world = World::new(plan::config(&mut dice), seed);
+        world.trace = trace;
         for _ in 0..1 + dice.below(3) {
             world.subscribe(&mut dice)?;
         }
@@ -78,16 +79,14 @@ fn judge(seed: u64, list: &[Operation]) -> Result<(), Disagreement> {
 }
 
 fn report(seed: u64, why: &str) -> ! {
-    let short = shrink(list(seed), |list| judge(seed, list).is_err());
-    let last = judge(seed, &short).err().unwrap_or_default();
-    let lines: Vec<String> = short
-        .iter()
-        .map(|operation| format!("  {:?} {:#018x}", operation.verb, operation.word))
-        .collect();
+    let short = shrink(list(seed), |list| judge(seed, list, None).is_err());
+    let trace = Trace::default();
+    let last = judge(seed, &short, Some(Arc::clone(&trace))).err().unwrap_or_default();
+    let events = trace.lock().unwrap_or_else(PoisonError::into_inner).join("\n  ");
     panic!(
-        "seed {seed}: {why}\nrepeat it:\n  PATCHBAY_SEED={seed} cargo test -p patchbay-model --test simulation\n\
-         {} operations are enough:\n{}\nthen: {last}",
-        short.len(),
-        lines.join("\n")
+        "seed {seed}: {why}\n\nrepeat it:\n  \
+         PATCHBAY_SEED={seed} cargo test -p patchbay-model --test simulation\n\n\
+         {} operations are enough; what happens then:\n  {events}\n  {last}",
+        short.len()
     );
 }

@@ -1,6 +1,9 @@
 //! One run: the broker, the model, and what plays the publishers and lanes.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use patchbay_bus::{
     Begin, Broker, BrokerConfig, Clock, ManualClock, Message, Outgoing, Park, Publisher,
@@ -32,7 +35,15 @@ pub(crate) struct World {
     /// Messages that handlers hold, to publish because of.
     causes: Vec<Message>,
     last: u64,
+    /// What happened, in words, if anybody wants to know.
+    pub(crate) trace: Option<Trace>,
 }
+
+/// What happened, in words.
+pub(crate) type Trace = Arc<Mutex<Vec<String>>>;
+
+/// Where the clock of a run begins.
+const STARTED_NS: u64 = 1_000_000_000;
 
 impl World {
     pub(crate) fn new(config: BrokerConfig, seed: u64) -> World {
@@ -51,6 +62,7 @@ impl World {
             revoked: BTreeSet::new(),
             causes: Vec::new(),
             last: 0,
+            trace: None,
         }
     }
 
@@ -65,6 +77,10 @@ impl World {
     /// Tells the model. What it forbids is a disagreement.
     pub(crate) fn tell(&mut self, event: &Event) -> Result<Vec<Effect>, Disagreement> {
         let now = self.now();
+        if let Some(trace) = &self.trace {
+            let mut trace = trace.lock().unwrap_or_else(PoisonError::into_inner);
+            trace.push(format!("{:>9.3} ms  {event:?}", (now.now_ns - STARTED_NS) as f64 / 1e6));
+        }
         let effects = step(&mut self.state, event, now);
         for effect in &effects {
             if let Effect::Forbidden(why) = effect {

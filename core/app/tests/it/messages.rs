@@ -74,6 +74,30 @@ fn a_message_may_start_later_end_earlier_and_be_repeated() {
 }
 
 #[test]
+fn a_message_is_explained_while_something_is_left_of_it() {
+    let (home, _up) = echoing();
+    let later = home.ok(&["publish", "echo.ack", "1", "--not-before", "1h"]);
+    let later = later["mid"].as_str().expect("a mid").to_owned();
+    let life = home.ok(&["explain", &later]);
+    assert_eq!(
+        (&life["topic"], &life["deliveries"][0]["state"]),
+        (&"echo.ack".into(), &"delayed".into())
+    );
+    let failed = home.ok(&["publish", "echo.fail", "1"]);
+    let failed = failed["mid"].as_str().expect("a mid").to_owned();
+    home.ledger_says("dead", 1);
+    let story = home.run(&["explain", &failed, "-o", "table"]);
+    for words in ["echo #", "dead letter", "1 attempts", "it was told to", "in memory only"] {
+        assert!(story.out.contains(words), "no {words:?} in {story:?}");
+    }
+    let done = home.ok(&["publish", "echo.ack", "1"]);
+    home.ledger_says("done", 1);
+    let done = done["mid"].as_str().expect("a mid").to_owned();
+    home.run(&["explain", &done]).failed(1, &["nothing of it is left", "leaves no record"]);
+    home.run(&["explain", "12"]).failed(2, &["12"]);
+}
+
+#[test]
 fn dead_letters_are_selected_sent_back_and_deleted() {
     let (home, _up) = echoing();
     for n in 0..3 {

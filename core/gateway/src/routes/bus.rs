@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Path, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{ACCEPT, CONTENT_TYPE},
@@ -15,13 +15,14 @@ use axum::{
 use futures_util::stream;
 use patchbay_host::{
     NewMessage, Room,
-    view::{LedgerView, TopicView},
+    view::{LedgerView, MessageLife, TopicView},
 };
 use patchbay_wire::{
     TopicPattern,
     api::{Publish, Request},
 };
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::Route;
 use crate::{
@@ -35,6 +36,7 @@ use crate::{
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route { path: "/api/v1/messages", methods: &["POST"], answer: post(publish) },
+        Route { path: "/api/v1/messages/{mid}", methods: &["GET"], answer: get(explain) },
         Route { path: "/api/v1/requests", methods: &["POST"], answer: post(request) },
         Route { path: "/api/v1/taps", methods: &["GET"], answer: get(tap) },
         Route { path: "/api/v1/topics", methods: &["GET"], answer: get(topics) },
@@ -143,6 +145,26 @@ fn room(gateway: &Gateway, wait: Option<&str>) -> Result<Room, ApiError> {
             wait => Ok(Room::Within(wait)),
         },
     }
+}
+
+async fn explain(
+    State(gateway): State<Gateway>,
+    Path(mid): Path<String>,
+) -> Result<Json<MessageLife>, ApiError> {
+    let id = Uuid::parse_str(&mid).map_err(|error| {
+        ApiError::invalid(format!("the id of a message is a UUID, and `{mid}` is none: {error}"))
+    })?;
+    // It goes through every queue: not on a thread that others wait for.
+    let found = tokio::task::spawn_blocking(move || gateway.host.explain(id.as_u128())).await;
+    found.ok().flatten().map(Json).ok_or_else(|| {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "unknown_message",
+            "no such message",
+            format!("nothing is known of message `{id}`: it never was, or nothing of it is left"),
+            "a message in memory leaves no record once it is settled; level `disk` keeps one longer",
+        )
+    })
 }
 
 async fn request(

@@ -82,7 +82,8 @@ async fn every_route_answers_and_so_do_the_aliases() {
         if ["/api/v1/events", "/api/v1/taps", "/api/v1/shutdown"].contains(&route.path) {
             continue;
         }
-        let path = route.path.replace("{name}", "nobody").replace("{id}", "none");
+        let path =
+            route.path.replace("{name}", "nobody").replace("{id}", "none").replace("{mid}", "none");
         for method in route.methods {
             paths.push((path.clone(), method));
             for (alias, prefix) in routes::ALIASES {

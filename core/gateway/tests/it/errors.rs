@@ -41,6 +41,8 @@ async fn a_wrong_request_is_told_what_was_wrong() {
             400,
             "invalid_request",
         ),
+        ("GET /api/v1/messages/none", "", 400, "invalid_request"),
+        ("GET /api/v1/messages/018f3f5c-0000-7000-8000-000000000001", "", 404, "unknown_message"),
         ("GET /api/v1/operations/none", "", 404, "unknown_operation"),
         ("POST /api/v1/operations/none/cancel", "", 404, "unknown_operation"),
         ("GET /api/v1/taps?pattern=a..b", "", 400, "invalid_request"),

@@ -1,12 +1,13 @@
-//! Dead letters, from outside.
+//! Single messages and dead letters, from outside.
 
 use super::HostHandle;
 use crate::{
     error::LetterError,
+    explain,
     letters::LetterFilter,
     operations::{self, LetterJob},
     show,
-    view::{DeadLetterView, OperationPlan, OperationView},
+    view::{DeadLetterView, MessageLife, OperationPlan, OperationView},
 };
 
 /// Most dead letters shown at once.
@@ -26,6 +27,12 @@ impl HostHandle {
         let selector = filter.selector()?;
         let letters = operations::matching(self.context(), &selector).into_iter().take(SHOWN_MAX);
         Ok(letters.map(|letter| show::dead_letter(self.context(), &letter)).collect())
+    }
+
+    /// What became of a message, as far as the host knows; `None` when it knows nothing of it.
+    #[must_use]
+    pub fn explain(&self, mid: u128) -> Option<MessageLife> {
+        explain::explain(self.context(), mid)
     }
 
     /// Begins to redrive or purge dead letters, at once or at a rate; the answer shows how far it
