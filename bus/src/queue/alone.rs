@@ -53,10 +53,14 @@ impl Queue {
         let Some(durable) = &mut desk.durable else { return empty };
         let Some(stub) = durable.suspects.pop_front() else { return empty };
         durable.solo = true;
+        durable.away = 1;
         drop(desk);
         let reading = Reading { journal, spec: &self.spec, sub: self.id as u32, time };
         let found = reading.read(&stub);
         let (taken, due) = self.at_desk(|desk, _, _| {
+            if let Some(durable) = &mut desk.durable {
+                durable.away = 0;
+            }
             let Ok(stored) = found else {
                 // It cannot be read: nothing more is handed out here, and it is not lost.
                 if let Some(durable) = &mut desk.durable {

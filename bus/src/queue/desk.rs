@@ -153,7 +153,9 @@ impl Desk {
 
     /// Deliveries in the journal that wait for a time, and those whose time has come.
     fn far(&self) -> (usize, usize) {
-        self.durable.as_ref().map_or((0, 0), |durable| (durable.far.len(), durable.due.len()))
+        self.durable
+            .as_ref()
+            .map_or((0, 0), |durable| (durable.far.len(), durable.due.len() + durable.away))
     }
 
     /// Deliveries that wait for their turn alone.

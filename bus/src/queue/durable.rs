@@ -33,6 +33,8 @@ pub(crate) struct Durable {
     pub(super) far: Wheel<Stub>,
     /// Those whose time has come.
     pub(super) due: VecDeque<Stub>,
+    /// How many of those a lane is away with, to read them.
+    pub(super) away: usize,
     /// Whose attempt may have ended a process: handed out one at a time, and nothing beside.
     pub(super) suspects: VecDeque<Stub>,
     /// The one that is handed out.
@@ -95,6 +97,7 @@ impl Durable {
             is_used: false,
             far: Wheel::new(now_ns),
             due: VecDeque::new(),
+            away: 0,
             suspects: VecDeque::new(),
             solo: false,
             behind: 0,
@@ -111,7 +114,7 @@ impl Durable {
     /// Deliveries of which only the place is kept.
     #[inline]
     pub(super) fn stubs(&self) -> usize {
-        self.far.len() + self.due.len() + self.suspects.len()
+        self.far.len() + self.due.len() + self.away + self.suspects.len()
     }
 
     /// Whether a lane would find something in the journal.

@@ -60,6 +60,7 @@ impl Desk {
         };
         let n = durable.due.len().min(room.count);
         let stubs: Vec<Stub> = durable.due.drain(..n).collect();
+        durable.away = n;
         let mut state = inbox.lock();
         let behind = if n < room.count { state.intake.behind(inbox.reached()) } else { 0 };
         let upto = state.intake.barrier().map_or(u64::MAX, |record| record - 1);
@@ -89,6 +90,7 @@ impl Desk {
             fresh.retain(|(_, delivery)| !durable.known.remove(&delivery.id()));
         }
         durable.is_fetching = false;
+        durable.away = 0;
         durable.is_halted |= is_broken;
         durable.reader = reader;
         durable.is_used = true;
