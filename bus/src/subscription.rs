@@ -241,6 +241,12 @@ impl Subscription {
         begun
     }
 
+    /// What is begun and not settled: by whom. Of a window that no cutover has cut, all of it.
+    #[must_use]
+    pub fn begun(&self) -> Vec<Begun> {
+        self.queue.begun()
+    }
+
     /// Who gets what.
     #[must_use]
     pub fn split(&self) -> Split {

@@ -155,8 +155,8 @@ impl Desk {
         self.begun()
     }
 
-    /// Every hand-off that was begun and is not settled.
-    fn begun(&self) -> Vec<Begun> {
+    /// Every hand-off that was begun and is not settled, as far as the lanes have said.
+    pub(super) fn begun(&self) -> Vec<Begun> {
         let mut begun = Vec::new();
         for slot in self.slots.iter().flatten() {
             let Some(items) = &slot.window.items else { continue };

@@ -241,6 +241,10 @@ impl Queue {
         self.at_desk(|desk, inbox, after| desk.revoke_call(inbox, token, fault, now_ns, after))
     }
 
+    pub(crate) fn begun(&self) -> Vec<Begun> {
+        lock(&self.desk).begun()
+    }
+
     pub(crate) fn progress(&self) -> Vec<Progress> {
         lock(&self.desk).progress()
     }

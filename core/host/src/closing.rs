@@ -72,6 +72,7 @@ async fn run(shared: &Shared, began: Instant, limit: Duration) -> ShutdownReport
             tracing::warn!("the threads of the host did not end in time");
         }
     }
+    context.promises.close();
     context.stopped();
     ShutdownReport {
         clean: in_time && unfinished.is_empty(),

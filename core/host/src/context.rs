@@ -10,7 +10,7 @@ use std::{
 };
 
 use patchbay_bus::{Broker, Clock};
-use patchbay_lifecycle::{Change, Now, PluginName, State};
+use patchbay_lifecycle::{Change, Generation, Now, PluginName, State};
 use patchbay_loader::{Loader, Store};
 use patchbay_pool::Monitor;
 use tokio::sync::watch;
@@ -23,6 +23,7 @@ use crate::{
     snapshot::Snapshot,
     station::Station,
     telemetry::logs::tame,
+    transit::kept::Promises,
     view::{Cause, LogLine, StateChange},
 };
 
@@ -39,6 +40,11 @@ pub(crate) struct Context {
     pub(crate) monitor: Monitor,
     pub(crate) events: EventDesk,
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(crate) promises: Arc<Promises>,
+    /// Whether the end of the host has begun.
+    closing: watch::Sender<bool>,
+    /// Generations for instances that no plan asked for.
+    spare: AtomicU64,
     pub(crate) started_unix_ns: u64,
     stations: RwLock<BTreeMap<PluginName, Arc<Station>>>,
     log_lines: AtomicU64,
@@ -55,6 +61,9 @@ pub(crate) struct Parts {
     pub(crate) broker: Broker,
     pub(crate) store: Store,
     pub(crate) monitor: Monitor,
+    pub(crate) promises: Arc<Promises>,
+    /// The first of the generations for instances that no plan asked for.
+    pub(crate) spare: u64,
 }
 
 /// Where the host is in its life.
@@ -88,6 +97,9 @@ impl Context {
             store: parts.store,
             monitor: parts.monitor,
             snapshot: watch::Sender::default(),
+            promises: parts.promises,
+            closing: watch::Sender::new(false),
+            spare: AtomicU64::new(parts.spare),
             started_unix_ns: clock.unix_ns(),
             clock,
             stations: RwLock::default(),
@@ -192,12 +204,28 @@ impl Context {
         matches!(self.phase(), Phase::Closing { .. } | Phase::Stopped)
     }
 
+    /// Tells when the end of the host begins.
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
+    }
+
+    /// A number for an instance that no plan asked for.
+    pub(crate) fn spare_generation(&self) -> Generation {
+        Generation(self.spare.fetch_add(1, Relaxed))
+    }
+
+    /// Names a new transition.
+    pub(crate) fn transition_id(&self) -> String {
+        uuid::Uuid::now_v7().simple().to_string()
+    }
+
     /// Begins the end. False when it has begun already.
     pub(crate) fn begin_closing(&self, drain: Instant, end: Instant) -> bool {
         let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         let begins = matches!(*phase, Phase::Running | Phase::Lost(_));
         if begins {
             *phase = Phase::Closing { drain, end };
+            self.closing.send_replace(true);
         }
         begins
     }

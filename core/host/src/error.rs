@@ -87,6 +87,14 @@ pub enum HostError {
         /// The limit.
         limit: Duration,
     },
+    /// A transition, or what one is asked, is refused; nothing has changed.
+    #[error("{reason}")]
+    Refused {
+        /// Stable word for the reason.
+        code: &'static str,
+        /// What is wrong, and what to try.
+        reason: String,
+    },
     /// The host is shutting down.
     #[error("the host is shutting down")]
     Closing,
@@ -222,6 +230,7 @@ impl HostError {
             HostError::WrongState { .. } => "wrong_state",
             HostError::Plugin { .. } => "plugin_failed",
             HostError::Timeout { .. } => "timeout",
+            HostError::Refused { code, .. } => code,
             HostError::Closing => "closing",
         }
     }
@@ -235,6 +244,7 @@ impl HostError {
             }
             HostError::WrongState { .. } => "`patchbay plugin info` shows why it is in this state",
             HostError::Plugin { .. } => "`patchbay plugin logs` shows what the plugin wrote",
+            HostError::Refused { .. } => "`patchbay transition status` shows where it stands",
             HostError::Timeout { .. } => "`patchbay plugin info` shows whether it still happened",
             HostError::Closing => "start the host again with `patchbay up`",
         }

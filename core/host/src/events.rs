@@ -6,6 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use patchbay_bus::{Broker, Outgoing, Publisher};
+use patchbay_lifecycle::transition::{Entry, TransitionSpec};
 use serde::Serialize;
 
 use crate::view::{LogLine, StateChange};
@@ -29,6 +30,27 @@ impl EventDesk {
     pub(crate) fn state_changed(&self, change: &StateChange) {
         let what = if change.generation.is_some() { "generation" } else { "state" };
         self.publish(&format!("$PB.plugin.{}.{what}", change.plugin), change);
+    }
+
+    /// A transition went on.
+    pub(crate) fn transition(&self, spec: &TransitionSpec, entry: &Entry) {
+        #[derive(Serialize)]
+        struct Progress<'a> {
+            id: &'a str,
+            plugin: &'a str,
+            from: &'a str,
+            to: &'a str,
+            #[serde(flatten)]
+            entry: &'a Entry,
+        }
+        let progress = Progress {
+            id: &spec.id,
+            plugin: &spec.plugin,
+            from: &spec.from.version,
+            to: &spec.to.version,
+            entry,
+        };
+        self.publish(&format!("$PB.transition.{}", spec.plugin), &progress);
     }
 
     /// A plugin wrote a log line.

@@ -10,17 +10,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use patchbay_lifecycle::{Check, FailureKind, Flow, Generation, Identity, Lasting, Refusal, Step};
+use patchbay_lifecycle::{
+    Check, FailureKind, Flow, Generation, Identity, Lasting, Plan, Refusal, Step,
+    transition::Record,
+};
 use patchbay_loader::{QuarantineReason, Retired};
 use patchbay_pool::{Op, OpError};
 use ractor::ActorRef;
 
 use crate::{
-    actors::registry::RegistryMsg,
+    actors::registry::{RegistryMsg, tell},
     context::{Context, LineFrom},
     incarnation::Incarnation,
     open,
     station::{Flowing, Station},
+    transit::{conductor::Shift, library, request},
     watch::prepared::chain,
 };
 
@@ -47,6 +51,63 @@ impl Executor {
         registry: ActorRef<RegistryMsg>,
     ) -> Executor {
         Executor { context, station, registry }
+    }
+
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub(crate) fn station(&self) -> &Station {
+        &self.station
+    }
+
+    /// Tells how a step ended.
+    pub(crate) fn report(&self, step: Step, outcome: Result<(), Refusal>) {
+        let name = self.station.name().clone();
+        tell(&self.registry, RegistryMsg::StepEnded { name, step, outcome });
+    }
+
+    /// Tells that what was asked for is under way, and may take its time.
+    pub(crate) fn underway(&self) {
+        let name = self.station.name().clone();
+        tell(&self.registry, RegistryMsg::Underway { name });
+    }
+
+    /// The transition that a plan comes to, if something is to take the place of something else
+    /// while messages flow. What comes before it in the plan is to be performed first.
+    pub(crate) fn shift_of(&self, plan: &Plan) -> Option<(Shift, usize)> {
+        let new = plan.steps.iter().find_map(|step| match *step {
+            Step::Open { generation, identity } => Some((generation, identity)),
+            _ => None,
+        })?;
+        let old = plan.steps.iter().find_map(|step| match *step {
+            Step::Attach { generation, replaces: Some(old), flow: Flow::Open } => {
+                (generation == new.0).then_some(old)
+            }
+            _ => None,
+        })?;
+        let incarnation = self.station.incarnation(old)?;
+        if request::is(&incarnation.prepared, &new.1) {
+            return None;
+        }
+        let facts = &incarnation.prepared.facts;
+        let identity = Identity { library: facts.library, config: facts.config, ..new.1 };
+        let at = plan.steps.iter().position(|step| matches!(step, Step::Open { .. }))?;
+        Some((Shift { old: (old, identity), new }, at))
+    }
+
+    /// The bake of a former life of the host that is to go on, now that the plan is performed.
+    pub(crate) fn bake_of(&self, plan: &Plan) -> Option<(Record, (Generation, Identity))> {
+        let (generation, identity) = plan.steps.iter().find_map(|step| match *step {
+            Step::Open { generation, identity } => Some((generation, identity)),
+            _ => None,
+        })?;
+        if self.station.serving() != Some(generation) {
+            return None;
+        }
+        let now = self.context.now();
+        let record = self.context.promises.take_bake(self.station.name(), now)?;
+        record.spec.to.is(&identity).then_some((record, (generation, identity)))
     }
 
     /// Performs a step.
@@ -77,7 +138,11 @@ impl Executor {
     }
 
     async fn open(&self, generation: Generation, identity: Identity) -> Result<(), Refusal> {
-        let Some(prepared) = self.station.prepared(&identity) else {
+        let kept = || {
+            let kept = library::kept(&self.context.settings, self.station.name());
+            kept.filter(|kept| request::is(kept, &identity))
+        };
+        let Some(prepared) = self.station.prepared(&identity).or_else(kept) else {
             let reason = "the library that the link named is not there any more".to_owned();
             return Err(refused(FailureKind::Load, Lasting::Passing, reason));
         };
@@ -123,7 +188,7 @@ impl Executor {
             Flow::Held => Flowing::Held,
         };
         self.station
-            .attach(&self.context.broker, &incarnation, flowing)
+            .attach(&self.context.broker, &incarnation, flowing, None)
             .map_err(|error| refused(FailureKind::Start, Lasting::Permanent, chain(&error)))?;
         incarnation.open();
         Ok(())
@@ -160,7 +225,14 @@ impl Executor {
             let text = format!("{dropped} messages of subscriptions that it has no more: dropped");
             self.warn(Some(generation), &text);
         }
-        if let Some(report) = incarnation.drain(left()).await
+        self.settle(generation, left()).await;
+        Ok(())
+    }
+
+    /// Waits for the calls that a generation holds; what is not done then is given back.
+    pub(crate) async fn settle(&self, generation: Generation, limit: Duration) {
+        let Some(incarnation) = self.station.incarnation(generation) else { return };
+        if let Some(report) = incarnation.drain(self.context.drain_limit(limit)).await
             && !report.drained
         {
             let text = format!(
@@ -169,7 +241,6 @@ impl Executor {
             );
             self.left_behind(generation, &text);
         }
-        Ok(())
     }
 
     /// Lets the plugin release what it has, and joins its threads.
@@ -241,7 +312,7 @@ impl Executor {
         self.context.unfinished(self.station.name(), text);
     }
 
-    fn warn(&self, generation: Option<Generation>, text: &str) {
+    pub(crate) fn warn(&self, generation: Option<Generation>, text: &str) {
         let generation = generation.map(|generation| generation.0);
         let from = LineFrom { level: "warn", generation, target: "host" };
         self.context.log(&self.station, from, text);

@@ -8,6 +8,7 @@
 
 mod asking;
 mod letters;
+mod transition;
 
 use std::{
     sync::{

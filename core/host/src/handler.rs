@@ -5,7 +5,10 @@ use std::sync::Arc;
 use patchbay_loader::{Instance, LaneLimits};
 use patchbay_pool::{Feed, HandOff, Handler, LaneId};
 
-use crate::{lane::FeedSource, services::Lanes};
+use crate::{
+    lane::{FeedSource, Watched},
+    services::Lanes,
+};
 
 /// Runs lanes in a library.
 #[derive(Debug)]
@@ -13,6 +16,7 @@ pub(crate) struct LibraryHandler {
     pub(crate) instance: Arc<Instance>,
     pub(crate) limits: LaneLimits,
     pub(crate) lanes: Arc<Lanes>,
+    pub(crate) watched: Watched,
 }
 
 // === impl LibraryHandler ===
@@ -22,9 +26,9 @@ impl Handler for LibraryHandler {
         let plugin = &self.instance.facts().name;
         let _up = self.lanes.enter(lane.index, feed.handle());
         let source = if self.instance.facts().own_loop {
-            FeedSource::of_own_loop(feed)
+            FeedSource::of_own_loop(feed, &self.watched)
         } else {
-            Ok(FeedSource::of_host_loop(feed))
+            Ok(FeedSource::of_host_loop(feed, &self.watched))
         };
         match source {
             Ok(mut source) => {

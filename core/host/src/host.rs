@@ -24,6 +24,7 @@ use crate::{
     operations::Operations,
     publishing::Counter,
     settings::Settings,
+    transit::{self, kept::Promises},
 };
 
 /// Generations of the hosts of one process are numbered apart: the hooks of the executable tell
@@ -68,11 +69,23 @@ impl Host {
         let monitor = Monitor::start(Arc::clone(broker.clock())).map_err(thread("monitor"))?;
         let host_id = uuid::Uuid::now_v7().simple().to_string();
         let settings = Arc::new(settings);
-        let parts = Parts { host_id, settings, broker: broker.clone(), store, monitor };
+        let first = HOSTS.fetch_add(1, SeqCst) * GENERATIONS_EACH;
+        let folder = transit::folder(&settings);
+        let promises = Promises::open(&folder)
+            .map_err(|source| StartError::Folder { path: folder, source })?;
+        let parts = Parts {
+            host_id,
+            settings,
+            broker: broker.clone(),
+            store,
+            monitor,
+            promises: Arc::new(promises),
+            spare: first + GENERATIONS_EACH / 2,
+        };
         let context = Arc::new(Context::new(parts));
 
         let (ready, tree) = oneshot::channel();
-        let latest = Generation(HOSTS.fetch_add(1, SeqCst) * GENERATIONS_EACH);
+        let latest = Generation(first);
         let args = RootArgs { context: Arc::clone(&context), latest, ready };
         let name = Some(context.actor_name("root"));
         let spawned = Actor::spawn(name, RootSupervisor, args).await;

@@ -10,7 +10,7 @@ use patchbay_lifecycle::{Check, Generation};
 use patchbay_loader::Instance;
 use patchbay_pool::{Closed, DrainReport, Op, OpError, OpReply, PoolStats, Served, WorkerPool};
 
-use crate::{watch::prepared::Prepared, wish::Wish};
+use crate::{transit::observer::Observer, watch::prepared::Prepared, wish::Wish};
 
 /// One generation.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(crate) struct Incarnation {
     /// `None` once it is closed.
     pool: RwLock<Option<WorkerPool>>,
     wishes: Arc<Wishes>,
+    pub(crate) observer: Arc<Observer>,
     max_workers: u32,
     min_workers: u32,
 }
@@ -49,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) instance: Arc<Instance>,
     pub(crate) pool: WorkerPool,
     pub(crate) wishes: Arc<Wishes>,
+    pub(crate) observer: Arc<Observer>,
     pub(crate) min_workers: u32,
     pub(crate) max_workers: u32,
 }
@@ -64,6 +66,7 @@ impl Incarnation {
             instance: parts.instance,
             pool: RwLock::new(Some(parts.pool)),
             wishes: parts.wishes,
+            observer: parts.observer,
             min_workers: parts.min_workers,
             max_workers: parts.max_workers,
         }
@@ -103,7 +106,11 @@ impl Incarnation {
     pub(crate) fn serve(&self, wish: &Wish, subscription: &Arc<Subscription>) {
         let (number, concurrency) = (wish.number, wish.concurrency());
         let served = Served { subscription: Arc::clone(subscription), number, concurrency };
-        self.with_pool(|pool| pool.add_subscription(served));
+        self.with_pool(|pool| {
+            // One that served it before may have had its seats taken: it sits down anew.
+            pool.remove_subscription(subscription);
+            pool.add_subscription(served);
+        });
     }
 
     pub(crate) fn stop_serving(&self, subscription: &Arc<Subscription>) {
@@ -115,7 +122,17 @@ impl Incarnation {
     /// # Errors
     /// What the plugin or the pool said.
     pub(crate) async fn ask(&self, op: Op, limit: Duration) -> Result<OpReply, OpError> {
-        match self.with_pool(|pool| pool.control(op, String::new(), limit)) {
+        self.ask_with(op, String::new(), limit).await
+    }
+
+    /// As [`ask`](Incarnation::ask), with an argument.
+    pub(crate) async fn ask_with(
+        &self,
+        op: Op,
+        arg: String,
+        limit: Duration,
+    ) -> Result<OpReply, OpError> {
+        match self.with_pool(|pool| pool.control(op, arg, limit)) {
             Some(answer) => answer.await,
             None => Err(OpError::Closed { op }),
         }

@@ -7,44 +7,62 @@
 use std::{
     io,
     os::fd::{AsRawFd, RawFd},
+    sync::Arc,
     task::Waker,
 };
 
 use patchbay_abi::source::op as abi_op;
-use patchbay_bus::{Fault, FaultClass, Verdict};
+use patchbay_bus::{Clock, Fault, FaultClass, Verdict};
 use patchbay_loader::{self as loader, Call, Handed, LaneSource};
 use patchbay_pool::{self as pool, Feed, OpOutcome, Token};
 
+use crate::transit::observer::{LaneObserver, Observer};
+
 /// No descriptor: whoever waits by the feed never asks for it.
 const NO_BELL: RawFd = -1;
+
+/// How the calls of a generation are looked at.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
 
 /// A feed, as a library sees it.
 #[derive(Debug)]
 pub(crate) struct FeedSource<'a> {
     feed: &'a mut Feed,
     bell: RawFd,
+    observer: LaneObserver,
+    clock: Arc<dyn Clock>,
 }
 
 // === impl FeedSource ===
 
 impl<'a> FeedSource<'a> {
     /// For a lane on which the host's own loop runs: it waits by the feed, and has no bell.
-    pub(crate) fn of_host_loop(feed: &'a mut Feed) -> FeedSource<'a> {
-        FeedSource { feed, bell: NO_BELL }
+    pub(crate) fn of_host_loop(feed: &'a mut Feed, watch: &Watched) -> FeedSource<'a> {
+        FeedSource::new(feed, NO_BELL, watch)
     }
 
     /// For a lane on which the library's own loop runs, which is told by the bell.
     ///
     /// # Errors
     /// The system has no descriptor left for the bell.
-    pub(crate) fn of_own_loop(feed: &'a mut Feed) -> io::Result<FeedSource<'a>> {
+    pub(crate) fn of_own_loop(feed: &'a mut Feed, watch: &Watched) -> io::Result<FeedSource<'a>> {
         let bell = feed.bell()?.as_raw_fd();
-        Ok(FeedSource { feed, bell })
+        Ok(FeedSource::new(feed, bell, watch))
+    }
+
+    fn new(feed: &'a mut Feed, bell: RawFd, watch: &Watched) -> FeedSource<'a> {
+        let observer = LaneObserver::new(Arc::clone(&watch.observer));
+        FeedSource { feed, bell, observer, clock: Arc::clone(&watch.clock) }
     }
 }
 
 impl LaneSource for FeedSource<'_> {
     fn next(&mut self, max: usize, tokens: &mut Vec<u64>) -> loader::Next {
+        self.observer.look();
         match self.feed.next(max) {
             pool::Next::Batch(batch) => {
                 tokens.extend(batch.tokens().map(Token::to_raw));
@@ -58,13 +76,17 @@ impl LaneSource for FeedSource<'_> {
     #[inline]
     fn begin(&mut self, token: u64) -> loader::Begin<'_> {
         match self.feed.begin(Token::from_raw(token)) {
-            pool::Begin::Go(handed) => loader::Begin::Go(Handed {
-                message: handed.message(),
-                id: handed.id(),
-                accepted_ns: handed.accepted_unix_ns(),
-                attempt: handed.attempt(),
-                subscription: handed.subscription(),
-            }),
+            pool::Begin::Go(handed) => {
+                let call = || (handed.message().id(), handed.subscription());
+                self.observer.begins(token, call, || self.clock.now_ns());
+                loader::Begin::Go(Handed {
+                    message: handed.message(),
+                    id: handed.id(),
+                    accepted_ns: handed.accepted_unix_ns(),
+                    attempt: handed.attempt(),
+                    subscription: handed.subscription(),
+                })
+            }
             pool::Begin::Skip => loader::Begin::Skip,
             pool::Begin::Stop => loader::Begin::Stop,
         }
@@ -76,6 +98,7 @@ impl LaneSource for FeedSource<'_> {
 
     #[inline]
     fn complete(&mut self, token: u64, outcome: loader::Outcome) {
+        let outcome = self.observer.ends(token, outcome, || self.clock.now_ns());
         self.feed.complete(Token::from_raw(token), settled(outcome));
     }
 

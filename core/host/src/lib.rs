@@ -23,6 +23,7 @@ mod show;
 mod snapshot;
 mod station;
 mod telemetry;
+mod transit;
 mod watch;
 mod wish;
 
@@ -42,4 +43,8 @@ pub use self::{
     operations::{LetterJob, LetterWork},
     publishing::{EventTap, MessageTap, NewMessage, Room},
     settings::{Limits, Paths, PluginSettings, Settings},
+    transit::{
+        probes::{Expectation, Probe},
+        request::TransitionRequest,
+    },
 };

@@ -18,8 +18,10 @@ use crate::{
     executor::refused,
     handler::LibraryHandler,
     incarnation::{Incarnation, Parts, Wishes},
+    lane::Watched,
     services::{Lanes, PluginServices, ServiceParts},
     station::Station,
+    transit::{conductor::Told, observer::Observer},
     watch::prepared::{Prepared, chain},
     wish::Wish,
 };
@@ -44,6 +46,7 @@ pub(crate) fn open(
     let concurrency = wishes.iter().map(Wish::concurrency).max().unwrap_or(1);
     let wishes = Arc::new(Wishes::new(wishes, context.settings.limits.dynamic_subscriptions));
     let lanes = Arc::new(Lanes::default());
+    let observer = Observer::new();
     let services = Arc::new(PluginServices::new(ServiceParts {
         context: Arc::clone(context),
         station: Arc::clone(station),
@@ -51,6 +54,7 @@ pub(crate) fn open(
         prepared: Arc::clone(&prepared),
         wishes: Arc::clone(&wishes),
         lanes: Arc::clone(&lanes),
+        observer: Arc::clone(&observer),
     }));
     let config = Value::Object(prepared.config.clone()).to_string();
     let limits = LoadLimits {
@@ -77,7 +81,9 @@ pub(crate) fn open(
     }
     let (min_workers, max_workers) = (pool_config.min_workers, pool_config.max_workers);
     let limits = LaneLimits { concurrency: pool_config.concurrency, batch: pool_config.batch };
-    let handler = Arc::new(LibraryHandler { instance: Arc::clone(&instance), limits, lanes });
+    let watched = Watched { observer: Arc::clone(&observer), clock: Arc::clone(&context.clock) };
+    let handler =
+        Arc::new(LibraryHandler { instance: Arc::clone(&instance), limits, lanes, watched });
     let spec = PoolSpec {
         name: station.name().as_str().into(),
         generation: generation.0,
@@ -100,6 +106,7 @@ pub(crate) fn open(
         instance,
         pool,
         wishes,
+        observer,
         min_workers,
         max_workers,
     }))
@@ -169,6 +176,7 @@ fn listener(
         if let Some((kind, reason)) = fault {
             let name = station.name().clone();
             let refusal = refused(kind, Lasting::Passing, reason);
+            station.tell_transition(Told::Fault { generation, refusal: refusal.clone() });
             tell(&registry, RegistryMsg::Fault { name, generation, refusal });
         }
     }

@@ -33,6 +33,7 @@ use crate::{
     incarnation::Wishes,
     station::Station,
     telemetry::{spans, trace::TraceContext},
+    transit::observer::Observer,
     watch::prepared::Prepared,
     wish::Wish,
 };
@@ -55,6 +56,7 @@ pub(crate) struct PluginServices {
     wishes: Arc<Wishes>,
     lanes: Arc<Lanes>,
     timers: Arc<Timers>,
+    observer: Arc<Observer>,
 }
 
 /// What services are made from.
@@ -66,6 +68,7 @@ pub(crate) struct ServiceParts {
     pub(crate) prepared: Arc<Prepared>,
     pub(crate) wishes: Arc<Wishes>,
     pub(crate) lanes: Arc<Lanes>,
+    pub(crate) observer: Arc<Observer>,
 }
 
 /// Wakes a call when there may be room.
@@ -95,6 +98,7 @@ impl PluginServices {
             wishes: parts.wishes,
             lanes: parts.lanes,
             timers,
+            observer: parts.observer,
         }
     }
 
@@ -162,6 +166,10 @@ impl Services for PluginServices {
         self.with_voice(|voice| {
             if !self.may_publish(voice, request.message.topic()) {
                 return Err(Refused::Denied);
+            }
+            if self.observer.publishes(request.cause, request.message) {
+                // To the library it looks as if somebody had taken it.
+                return Ok(1);
             }
             let traced = self.traced(voice, request.message, request.cause);
             let mut message = traced.map_err(|error| refusal(&error))?;

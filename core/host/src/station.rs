@@ -11,18 +11,22 @@ use std::{
 };
 
 use patchbay_bus::{Broker, Split, SubscribeError, Subscription};
-use patchbay_lifecycle::{Generation, Identity, PluginName};
+use patchbay_lifecycle::{Digest, Generation, Identity, PluginName, transition::Report};
+use tokio::sync::mpsc;
 
 use crate::{
     dice::Dice,
     incarnation::Incarnation,
     settings::Limits,
     telemetry::{logs::LogRing, metrics::Metrics, spans::Spans},
+    transit::{conductor::Told, request::Pending},
     view::StateChange,
     watch::prepared::Prepared,
     wish::Wish,
 };
 
+/// Transitions that may be asked for before the first begins.
+const REQUESTS_MAX: usize = 8;
 /// Removed subscriptions, and versions, that are remembered per name.
 const PAST_MAX: usize = 256;
 
@@ -44,12 +48,37 @@ struct State {
     incarnations: BTreeMap<Generation, Arc<Incarnation>>,
     /// Versions of generations, also of those that are gone: dead letters name them.
     versions: VecDeque<(Generation, String)>,
-    /// Who gets the messages, and whether they flow.
-    serving: Option<(Generation, Flowing)>,
+    /// Who gets the messages.
+    serving: Option<Serving>,
     queues: Vec<Queue>,
     /// Removed subscriptions: what they hold may still be on a lane.
     past: VecDeque<Queue>,
     history: VecDeque<StateChange>,
+    /// Where a running transition is told something.
+    conductor: Option<mpsc::Sender<Told>>,
+    /// The latest transition.
+    transition: Option<Arc<Report>>,
+    /// Transitions that were asked for, by what they lead to.
+    requests: VecDeque<(Digest, Pending)>,
+}
+
+/// Who gets the messages, and which part of them.
+#[derive(Clone, Copy, Debug)]
+struct Serving {
+    generation: Generation,
+    flowing: Flowing,
+    trial: Option<Trial>,
+}
+
+/// A generation beside the one that serves, or the one that served before: what it fails at costs
+/// no message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trial {
+    pub(crate) generation: Generation,
+    /// Which keys it gets is drawn from this.
+    pub(crate) salt: u64,
+    /// Its share of the keys, in percent.
+    pub(crate) share: u8,
 }
 
 /// Whether messages are handed off.
@@ -151,6 +180,8 @@ impl Station {
     /// The cutover: the name's messages go to this generation. Queues that it does not wish are
     /// left to who served them, and get no more messages.
     ///
+    /// `tried`: a generation whose failures cost no message from now on.
+    ///
     /// # Errors
     /// A subscription is refused; everything is as it was.
     pub(crate) fn attach(
@@ -158,6 +189,7 @@ impl Station {
         broker: &Broker,
         incarnation: &Incarnation,
         flowing: Flowing,
+        tried: Option<Generation>,
     ) -> Result<(), SubscribeError> {
         let mut state = self.lock();
         let wishes = incarnation.wishes();
@@ -182,9 +214,12 @@ impl Station {
             };
             queues.push(Queue { wish, subscription, leaving: false });
         }
+        let generation = incarnation.generation();
+        let trial = tried.map(|generation| Trial { generation, salt: 0, share: 0 });
+        let serving = Serving { generation, flowing, trial };
         for queue in &queues {
             incarnation.serve(&queue.wish, &queue.subscription);
-            queue.subscription.set_split(split(incarnation.generation(), flowing));
+            queue.subscription.set_split(serving.split());
         }
         let is_kept = |it: &Queue| {
             queues.iter().any(|queue| Arc::ptr_eq(&queue.subscription, &it.subscription))
@@ -195,26 +230,84 @@ impl Station {
             queues.push(Queue { leaving: true, ..queue });
         }
         state.queues = queues;
-        state.serving = Some((incarnation.generation(), flowing));
+        state.serving = Some(serving);
         Ok(())
+    }
+
+    /// Who gets the messages.
+    pub(crate) fn serving(&self) -> Option<Generation> {
+        self.lock().serving.map(|serving| serving.generation)
+    }
+
+    /// Gives a generation beside the serving one its share of the messages. What only one of the
+    /// two wishes is not shared.
+    pub(crate) fn try_out(&self, incarnation: &Incarnation, trial: Trial) {
+        let mut state = self.lock();
+        let Some(serving) = &mut state.serving else { return };
+        let begins = serving.trial.is_none_or(|it| it.generation != trial.generation);
+        serving.trial = Some(trial);
+        let serving = *serving;
+        let wishes = incarnation.wishes();
+        for queue in state.queues.iter().filter(|queue| !queue.leaving) {
+            let Some(wish) = wishes.iter().find(|wish| queue.wish.shares_queue_with(wish)) else {
+                continue;
+            };
+            if begins {
+                incarnation.serve(wish, &queue.subscription);
+            }
+            queue.subscription.set_split(serving.split());
+        }
+    }
+
+    /// Takes away what a generation has begun and not settled: it goes to who serves now, and what
+    /// the generation says about it is refused. Returns how many calls that were.
+    pub(crate) fn revoke(&self, generation: Generation) -> u64 {
+        let queues = self.lock().queues.clone();
+        let mut calls = 0;
+        for queue in queues {
+            let mut seats: Vec<u64> = queue
+                .subscription
+                .begun()
+                .into_iter()
+                .filter(|begun| begun.generation == generation.0)
+                .map(|begun| begun.seat)
+                .collect();
+            seats.sort_unstable();
+            seats.dedup();
+            for seat in seats {
+                calls += queue.subscription.revoke(seat, &[]).running as u64;
+            }
+        }
+        calls
+    }
+
+    /// How many calls of a generation are begun and not settled.
+    pub(crate) fn held_by(&self, generation: Generation) -> u64 {
+        let queues = self.lock().queues.clone();
+        let held = |queue: &Queue| {
+            let begun = queue.subscription.begun();
+            begun.iter().filter(|it| it.generation == generation.0).count() as u64
+        };
+        queues.iter().map(held).sum()
     }
 
     /// Opens or stops the flow to the serving generation.
     pub(crate) fn set_flow(&self, generation: Generation, flowing: Flowing) {
         let mut state = self.lock();
-        if state.serving.is_none_or(|(serving, _)| serving != generation) {
+        let Some(serving) = state.serving.as_mut().filter(|it| it.generation == generation) else {
             return;
-        }
-        state.serving = Some((generation, flowing));
+        };
+        serving.flowing = flowing;
+        let split = serving.split();
         for queue in state.queues.iter().filter(|queue| !queue.leaving) {
-            queue.subscription.set_split(split(generation, flowing));
+            queue.subscription.set_split(split.clone());
         }
     }
 
     /// Takes the subscriptions away from a generation, if it has them: what is queued stays.
     pub(crate) fn detach(&self, generation: Generation) {
         let mut state = self.lock();
-        if state.serving.take_if(|(serving, _)| *serving == generation).is_some() {
+        if state.serving.take_if(|serving| serving.generation == generation).is_some() {
             for queue in &state.queues {
                 queue.subscription.set_split(Split::none());
             }
@@ -255,13 +348,13 @@ impl Station {
         let mut state = self.lock();
         // The cutover may have seen the wish a moment ago.
         let is_there = state.queues.iter().any(|it| !it.leaving && it.wish.number == wish.number);
-        if let Some((serving, flowing)) = state.serving
-            && serving == incarnation.generation()
+        if let Some(serving) = state.serving
+            && serving.generation == incarnation.generation()
             && !is_there
         {
             let subscription = broker.subscribe(wish.spec(&self.name))?;
             incarnation.serve(&wish, &subscription);
-            subscription.set_split(split(serving, flowing));
+            subscription.set_split(Serving { trial: None, ..serving }.split());
             state.queues.push(Queue { wish, subscription, leaving: false });
         }
         Ok(())
@@ -270,7 +363,7 @@ impl Station {
     /// A generation takes a subscription back that it asked for.
     pub(crate) fn unsubscribe(&self, broker: &Broker, incarnation: &Incarnation, number: u32) {
         let mut state = self.lock();
-        if state.serving.is_none_or(|(serving, _)| serving != incarnation.generation()) {
+        if state.serving.is_none_or(|it| it.generation != incarnation.generation()) {
             return;
         }
         let is_it = |queue: &Queue| !queue.leaving && queue.wish.number == number;
@@ -285,6 +378,59 @@ impl Station {
     pub(crate) fn queues(&self) -> (Vec<Queue>, Vec<Queue>) {
         let state = self.lock();
         (state.queues.clone(), state.past.iter().cloned().collect())
+    }
+
+    /// How many messages wait in each subscription.
+    pub(crate) fn backlogs(&self) -> Vec<(String, u64)> {
+        let state = self.lock();
+        let live = state.queues.iter().filter(|queue| !queue.leaving);
+        let waiting = live.map(|queue| {
+            (queue.wish.manifest.topic.to_string(), queue.subscription.ledger().unsettled())
+        });
+        waiting.collect()
+    }
+
+    // --- transitions ---
+
+    /// A transition runs from now on, or has ended.
+    pub(crate) fn conducted(&self, by: Option<mpsc::Sender<Told>>) {
+        self.lock().conductor = by;
+    }
+
+    /// Tells the running transition something. False when there is none, or it does not listen.
+    pub(crate) fn tell_transition(&self, told: Told) -> bool {
+        let conductor = self.lock().conductor.clone();
+        conductor.is_some_and(|conductor| conductor.try_send(told).is_ok())
+    }
+
+    pub(crate) fn is_in_transition(&self) -> bool {
+        self.lock().conductor.is_some()
+    }
+
+    pub(crate) fn show_transition(&self, report: Report) {
+        self.lock().transition = Some(Arc::new(report));
+    }
+
+    /// The transition that runs, or ran last.
+    pub(crate) fn transition(&self) -> Option<Arc<Report>> {
+        self.lock().transition.clone()
+    }
+
+    /// A transition to this library is asked for; it begins when the link is seen to lead there.
+    pub(crate) fn ask_for(&self, library: Digest, pending: Pending) {
+        let mut state = self.lock();
+        state.requests.retain(|(other, _)| *other != library);
+        while state.requests.len() >= REQUESTS_MAX {
+            state.requests.pop_front();
+        }
+        state.requests.push_back((library, pending));
+    }
+
+    /// What was asked for about this library, once.
+    pub(crate) fn request(&self, identity: &Identity) -> Option<Pending> {
+        let mut state = self.lock();
+        let at = state.requests.iter().position(|(library, _)| *library == identity.library)?;
+        state.requests.remove(at).map(|(_, pending)| pending)
     }
 
     // --- history ---
@@ -322,9 +468,21 @@ impl State {
     }
 }
 
-fn split(generation: Generation, flowing: Flowing) -> Split {
-    match flowing {
-        Flowing::Yes => Split::all(generation.0),
-        Flowing::Held => Split::none(),
+// === impl Serving ===
+
+impl Serving {
+    fn split(&self) -> Split {
+        let Serving { generation, flowing, trial } = *self;
+        let split = match (flowing, trial) {
+            (Flowing::Held, _) => Split::none(),
+            (Flowing::Yes, Some(Trial { generation: tried, salt, share })) if share > 0 => {
+                Split::two(salt, generation.0, tried.0, f64::from(share) / 100.0)
+            }
+            (Flowing::Yes, _) => Split::all(generation.0),
+        };
+        match trial {
+            Some(trial) => split.trying(trial.generation.0),
+            None => split,
+        }
     }
 }

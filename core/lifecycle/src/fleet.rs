@@ -76,6 +76,8 @@ pub enum Command {
     Resume,
     /// A new instance.
     Restart,
+    /// What failed to take over may be tried again.
+    Retry,
 }
 
 /// Why a command was refused.
@@ -129,6 +131,7 @@ impl Command {
             Command::Pause => "pause",
             Command::Resume => "resume",
             Command::Restart => "restart",
+            Command::Retry => "retry",
         }
     }
 }
@@ -231,6 +234,14 @@ impl Fleet {
         self.settle(now)
     }
 
+    /// What was asked for is under way: whoever waits for the outcome need not wait for the end of
+    /// the plan.
+    pub fn underway(&mut self, name: &PluginName) {
+        if let Some(track) = self.tracks.get_mut(name) {
+            track.settled = track.asked;
+        }
+    }
+
     /// A serving generation failed: its threads are stuck, or its loop ended by itself.
     pub fn fault(
         &mut self,
@@ -311,6 +322,7 @@ impl Fleet {
                 track.paused = command == Command::Pause;
             }
             Command::Restart => track.renew(now),
+            Command::Retry => track.failure = None,
         }
         track.refusal = None;
         track.asked += 1;

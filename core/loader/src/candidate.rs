@@ -176,8 +176,11 @@ impl Candidate {
         &self.described
     }
 
-    /// Reads on at `offset`, from the descriptor that was inspected.
-    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    /// Reads on at `offset`, from the descriptor that was inspected, wherever its name leads now.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(buffer, offset)
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use patchbay_lifecycle::{Plan, PluginName};
+use patchbay_lifecycle::{Plan, PluginName, Step};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::task::JoinHandle;
 
 use super::registry::{RegistryMsg, tell};
-use crate::{context::Context, executor::Executor, station::Station};
+use crate::{context::Context, executor::Executor, station::Station, transit::conductor};
 
 /// What a plugin's actor can be told.
 #[derive(Debug)]
@@ -88,22 +88,39 @@ impl Actor for PluginActor {
 
 /// Performs a plan. Whatever happens, its end is reported.
 async fn perform(
-    executor: &Executor,
+    executor: &Arc<Executor>,
     name: &PluginName,
     registry: &ActorRef<RegistryMsg>,
     plan: Plan,
 ) {
     let reports = Ended { name, registry };
-    for step in plan.steps {
-        tracing::debug!(plugin = %name, %step, "step");
-        let outcome = executor.perform(step).await;
-        let stops = outcome.is_err() && step.may_fail();
-        tell(registry, RegistryMsg::StepEnded { name: name.clone(), step, outcome });
-        if stops {
-            break;
+    let shift = executor.shift_of(&plan);
+    let steps = shift.map_or(plan.steps.len(), |(_, at)| at);
+    let done = perform_steps(executor, &plan.steps[..steps]).await;
+    match shift {
+        Some((shift, _)) if done => conductor::conduct(executor, shift).await,
+        None if done => {
+            if let Some((record, new)) = executor.bake_of(&plan) {
+                conductor::resume(executor, record, new).await;
+            }
         }
+        _ => {}
     }
     drop(reports);
+}
+
+/// Performs steps in order. False when one failed that may fail: those after it are not performed.
+async fn perform_steps(executor: &Executor, steps: &[Step]) -> bool {
+    for step in steps.iter().copied() {
+        tracing::debug!(%step, "step");
+        let outcome = executor.perform(step).await;
+        let stops = outcome.is_err() && step.may_fail();
+        executor.report(step, outcome);
+        if stops {
+            return false;
+        }
+    }
+    true
 }
 
 /// Reports the end of a plan, also when a step panicked.

@@ -27,6 +27,8 @@ pub(crate) enum RegistryMsg {
     StepEnded { name: PluginName, step: Step, outcome: Result<(), Refusal> },
     /// A plan has ended.
     PlanEnded { name: PluginName },
+    /// What was asked for is under way, and the plan goes on.
+    Underway { name: PluginName },
     /// A serving generation failed by itself.
     Fault { name: PluginName, generation: Generation, refusal: Refusal },
     /// A health check has ended.
@@ -166,6 +168,10 @@ impl Registry {
                 fleet.step_ended(&name, step, outcome, now, dice)
             }
             RegistryMsg::PlanEnded { name } => fleet.plan_ended(&name, now),
+            RegistryMsg::Underway { name } => {
+                fleet.underway(&name);
+                Vec::new()
+            }
             RegistryMsg::Fault { name, generation, refusal } => {
                 fleet.fault(&name, generation, &refusal, now, dice)
             }

@@ -99,7 +99,8 @@ impl Actor for WatcherActor {
         let WatcherArgs { context, registry } = args;
         let notice = Arc::new(AtomicBool::new(false));
         let watch = watch(&context.settings, &myself, &notice);
-        let scanner = Some(Scanner::new(Arc::clone(&context.settings)));
+        let scanner =
+            Some(Scanner::new(Arc::clone(&context.settings), Arc::clone(&context.promises)));
         tell(&myself, WatcherMsg::Due);
         let first_ns = u64::try_from(FIRST_READING.as_nanos()).unwrap_or(u64::MAX);
         let first_until_ns = context.clock.now_ns().saturating_add(first_ns);

@@ -23,6 +23,8 @@ pub(crate) struct Prepared {
     pub(crate) config: Map<String, Value>,
     /// What decisions are made from.
     pub(crate) facts: Facts,
+    /// The operator's values.
+    pub(crate) settings: PluginSettings,
 }
 
 // === impl Prepared ===
@@ -74,7 +76,8 @@ impl Prepared {
             ));
         }
         let facts = facts(&candidate, &manifest, &config, settings);
-        Ok(Arc::new(Prepared { candidate, manifest, config, facts }))
+        let settings = settings.clone();
+        Ok(Arc::new(Prepared { candidate, manifest, config, facts, settings }))
     }
 }
 

@@ -12,12 +12,17 @@ use super::{
     link::{self, LinkError, Stamp},
     prepared::{Prepared, chain},
 };
-use crate::settings::{PluginSettings, Settings};
+use crate::{
+    settings::{PluginSettings, Settings},
+    transit::{kept::Promises, library},
+};
 
 /// Reads the folder of links; remembers what it saw, so that only changes cost anything.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     settings: Arc<Settings>,
+    promises: Arc<Promises>,
+    lifts: u64,
     seen: BTreeMap<PluginName, Seen>,
     /// Names of links that can be no plugin, so that each is told once.
     strange: BTreeMap<String, String>,
@@ -52,8 +57,9 @@ pub(crate) struct Scan {
 // === impl Scanner ===
 
 impl Scanner {
-    pub(crate) fn new(settings: Arc<Settings>) -> Scanner {
-        Scanner { settings, seen: BTreeMap::new(), strange: BTreeMap::new() }
+    pub(crate) fn new(settings: Arc<Settings>, promises: Arc<Promises>) -> Scanner {
+        let lifts = promises.lifts();
+        Scanner { settings, promises, lifts, seen: BTreeMap::new(), strange: BTreeMap::new() }
     }
 
     /// Reads the folder. Blocks.
@@ -64,6 +70,10 @@ impl Scanner {
         let settings = Arc::clone(&self.settings);
         let libraries = fs::canonicalize(&settings.paths.libraries)?;
         let mut scan = Scan::default();
+        let lifts = self.promises.lifts();
+        if std::mem::replace(&mut self.lifts, lifts) != lifts {
+            self.seen.values_mut().for_each(|seen| seen.judged = false);
+        }
         let mut strange = BTreeMap::new();
         let mut seen = BTreeMap::new();
         for entry in fs::read_dir(&settings.paths.enabled)? {
@@ -139,7 +149,10 @@ impl Scanner {
         if !seen.judged {
             let settle = self.settings.limits.settle;
             match seen.unsettled_for(&stamp, settle, now) {
-                None => seen.judge(name, &stamp, &settings),
+                None => {
+                    seen.judge(name, &stamp, &settings);
+                    self.keep_promise(name, &mut seen, now);
+                }
                 Some(wait) => scan.read_again_in(wait),
             }
             if !seen.judged {
@@ -148,6 +161,22 @@ impl Scanner {
             }
         }
         Some(seen)
+    }
+
+    /// A version that was given up, by a former life of the host, is not served by itself: what
+    /// served before it is, from the copy that was kept.
+    fn keep_promise(&self, name: &PluginName, seen: &mut Seen, now: Now) {
+        let Some(prepared) = &seen.prepared else { return };
+        let made_from = (prepared.facts.library, prepared.facts.config);
+        if self.promises.barred(name, now) != Some(made_from) {
+            return;
+        }
+        if let Some(kept) = library::kept(&self.settings, name) {
+            let (version, instead) = (&prepared.facts.version, &kept.facts.version);
+            tracing::warn!(plugin = %name, %version, %instead, "the link is not followed");
+            seen.intent = Some(Intent::Wanted(kept.facts.clone()));
+            seen.prepared = Some(kept);
+        }
     }
 }
 

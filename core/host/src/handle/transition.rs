@@ -1,0 +1,242 @@
+//! Transitions, as they are asked for and looked at.
+
+use std::{sync::Arc, time::Duration};
+
+use patchbay_lifecycle::{
+    Command, PluginName,
+    transition::{AskRefused, Asked, Record, Report, TransitionSpec},
+};
+use tokio::sync::oneshot;
+
+use super::HostHandle;
+use crate::{
+    actors::watcher::WatcherMsg,
+    error::HostError,
+    transit::{
+        conductor::Told,
+        request::{Link, Pending, TransitionRequest, library_of},
+    },
+    watch::prepared::Prepared,
+};
+
+/// How often it is looked whether a transition has begun.
+const LOOK: Duration = Duration::from_millis(2);
+/// Longest wait for an answer of a running transition.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A request that may begin.
+struct Judged {
+    spec: TransitionSpec,
+    pending: Pending,
+    library: std::path::PathBuf,
+    prepared: Arc<Prepared>,
+}
+
+impl HostHandle {
+    /// What a transition would be, or why it is refused; nothing is changed.
+    ///
+    /// # Errors
+    /// [`HostError::Refused`] with the reason and the remedy.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn transition_plan(
+        &self,
+        name: &str,
+        request: TransitionRequest,
+        who: &str,
+    ) -> Result<TransitionSpec, HostError> {
+        let name = self.track(name)?.name.clone();
+        Ok(self.judge(&name, request, who).await?.spec)
+    }
+
+    /// Begins a transition: judges it, points the link at the new library, and returns when it is
+    /// under way. The same idempotency key gives the same transition back.
+    ///
+    /// # Errors
+    /// [`HostError::Refused`]: nothing was changed. Otherwise the link may lead to the new library.
+    ///
+    /// # Cancel safety
+    /// The transition still happens once the link was changed.
+    pub async fn transition_start(
+        &self,
+        name: &str,
+        request: TransitionRequest,
+        who: &str,
+    ) -> Result<Arc<Report>, HostError> {
+        self.refuse_when_closing()?;
+        let name = self.track(name)?.name.clone();
+        let station = self.context().station(&name);
+        if let Some(key) = &request.idempotency_key
+            && let Some(report) = station.transition()
+            && report.spec.idempotency_key.as_ref() == Some(key)
+        {
+            return Ok(report);
+        }
+        self.refuse_in_transition(&name)?;
+        let Judged { spec, mut pending, library, prepared } =
+            self.judge(&name, request, who).await?;
+        let link = self.context().settings.paths.enabled.join(name.as_str());
+        let pointed = tokio::task::spawn_blocking(move || Link::point(&link, &library)).await;
+        let failed = |reason: String| HostError::Refused { code: "link", reason };
+        let pointed = pointed.map_err(|panic| failed(panic.to_string()))?;
+        let pointed = pointed.map_err(|error| failed(format!("cannot set the link: {error}")))?;
+        pending.link = Some(pointed);
+        station.ask_for(prepared.facts.library, pending);
+        self.context().promises.lift(&name);
+        self.begin(&name, &spec).await
+    }
+
+    /// The transition of a plugin that runs, or ran last in this life of the host.
+    ///
+    /// # Errors
+    /// [`HostError::UnknownPlugin`].
+    pub fn transition(&self, name: &str) -> Result<Option<Arc<Report>>, HostError> {
+        let name = self.track(name)?.name.clone();
+        Ok(self.context().station(&name).transition())
+    }
+
+    /// What is durable of a plugin's latest transition, also of a former life of the host.
+    ///
+    /// # Errors
+    /// [`HostError::UnknownPlugin`].
+    pub fn transition_record(&self, name: &str) -> Result<Option<Record>, HostError> {
+        let name = self.track(name)?.name.clone();
+        Ok(self.context().promises.latest(&name, self.context().now()))
+    }
+
+    /// The latest transition of every plugin that had one.
+    #[must_use]
+    pub fn transitions(&self) -> Vec<Arc<Report>> {
+        let stations = self.context().stations();
+        stations.iter().filter_map(|station| station.transition()).collect()
+    }
+
+    /// Asks something of the running transition of a plugin. Returns where it stands then; what
+    /// was asked for may take its time.
+    ///
+    /// # Errors
+    /// [`HostError::Refused`] when there is none, or it cannot be done at this point.
+    ///
+    /// # Cancel safety
+    /// What was asked for still happens.
+    pub async fn transition_ask(
+        &self,
+        name: &str,
+        asked: Asked,
+        who: &str,
+    ) -> Result<Arc<Report>, HostError> {
+        self.refuse_when_closing()?;
+        let name = self.track(name)?.name.clone();
+        let station = self.context().station(&name);
+        let refused = |code, reason: String| Err(HostError::Refused { code, reason });
+        let none = || {
+            let reason = format!("no transition of `{name}` runs: start one");
+            refused("no_transition", reason)
+        };
+        let (reply, answer) = oneshot::channel();
+        let verb = asked.verb();
+        if !station.tell_transition(Told::Ask { asked, who: who.to_owned(), reply }) {
+            return none();
+        }
+        match tokio::time::timeout(ANSWER, answer).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                let code = match error {
+                    AskRefused::Over { .. } => "no_transition",
+                    AskRefused::ForwardOnly => "forward_only",
+                    AskRefused::OldIsGone { .. } => "old_is_gone",
+                    _ => "wrong_phase",
+                };
+                return refused(code, error.to_string());
+            }
+            Ok(Err(_)) => return none(),
+            Err(_) => return Err(HostError::Timeout { operation: verb, limit: ANSWER }),
+        }
+        station.transition().map_or_else(none, Ok)
+    }
+
+    /// While a transition runs, a plugin is not paused, resumed or restarted beside it.
+    pub(super) fn refuse_in_transition(&self, name: &PluginName) -> Result<(), HostError> {
+        let station = self.context().station(name);
+        match station.transition().filter(|_| station.is_in_transition()) {
+            None => Ok(()),
+            Some(report) => Err(HostError::Refused {
+                code: "transition_running",
+                reason: format!(
+                    "transition `{}` of `{name}` runs: wait for its end, or abort it",
+                    report.spec.id
+                ),
+            }),
+        }
+    }
+
+    async fn judge(
+        &self,
+        name: &PluginName,
+        request: TransitionRequest,
+        who: &str,
+    ) -> Result<Judged, HostError> {
+        let track = self.track(name.as_str())?;
+        let refused = |code, reason| HostError::Refused { code, reason };
+        let Some(serving) = self.serving(&track) else {
+            let reason = format!("nothing serves for `{name}`, which is {}: start it", track.state);
+            return Err(refused("nothing_serves", reason));
+        };
+        if track.paused {
+            let reason = format!("`{name}` is paused: resume it first, then it can be measured");
+            return Err(refused("wrong_state", reason));
+        }
+        let shared = Arc::clone(&self.shared);
+        let (name, who) = (name.clone(), who.to_owned());
+        let judging = move || {
+            let context = &shared.context;
+            let station = context.station(&name);
+            let (library, prepared) = library_of(context, &station, &request.to)
+                .map_err(|reason| refused("unknown_version", reason))?;
+            let pending = Pending { id: context.transition_id(), request, who, link: None };
+            let spec = pending
+                .judge(context, &station, &serving.prepared, &prepared)
+                .map_err(|error| refused(error.kind.as_str(), error.to_string()))?;
+            Ok(Judged { spec, pending, library, prepared })
+        };
+        tokio::task::spawn_blocking(judging).await.unwrap_or_else(|panic| {
+            Err(HostError::Refused { code: "contract", reason: panic.to_string() })
+        })
+    }
+
+    /// Waits until the transition is under way.
+    async fn begin(
+        &self,
+        name: &PluginName,
+        spec: &TransitionSpec,
+    ) -> Result<Arc<Report>, HostError> {
+        let limit = self.command_limit();
+        let station = self.context().station(name);
+        // The watch would see the link as well; this is sooner.
+        let asked = self.shared.tree.watcher.call(WatcherMsg::Rescan, Some(limit)).await;
+        super::answer(asked, "transition", limit)?;
+        let begun = || station.transition().filter(|report| report.spec.id == spec.id);
+        if begun().is_none() && !station.is_in_transition() {
+            // A library that was given up before is named again by a link that did not change.
+            self.command(name.as_str(), Command::Retry, &spec.who).await.ok();
+        }
+        let until = tokio::time::Instant::now() + limit;
+        loop {
+            if let Some(report) = begun() {
+                return Ok(report);
+            }
+            if tokio::time::Instant::now() >= until {
+                return Err(HostError::Timeout { operation: "transition", limit });
+            }
+            let track = self.track(name.as_str())?;
+            if let Some(failure) = track.failure.as_ref().filter(|_| !track.busy) {
+                return Err(HostError::Refused {
+                    code: "contract",
+                    reason: failure.reason.clone(),
+                });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}

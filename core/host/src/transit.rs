@@ -1,0 +1,27 @@
+//! Moving a plugin from one version to another, without losing anything.
+//!
+//! What to do is decided by [`patchbay_lifecycle::transition`], which is pure. Here it is done:
+//! [`request`] (may it start) → [`conductor`] (events in, actions out) → [`stage`] (the actions) →
+//! [`mirror`], [`observer`], [`outputs`] (a candidate that works on copies, and what is measured) →
+//! [`records`], [`library`], [`kept`] (what a crash must not take away).
+
+pub(crate) mod conductor;
+pub(crate) mod kept;
+mod latency;
+pub(crate) mod library;
+mod mirror;
+pub(crate) mod observer;
+pub(crate) mod outputs;
+pub(crate) mod probes;
+mod records;
+pub(crate) mod request;
+mod stage;
+
+use std::path::PathBuf;
+
+use crate::settings::Settings;
+
+/// Where everything about transitions is kept: beside the store of libraries.
+pub(crate) fn folder(settings: &Settings) -> PathBuf {
+    settings.paths.store.with_file_name("transitions")
+}
