@@ -5,6 +5,8 @@
 //! that an earlier generation had as well keeps its queue, and the cutover is one change of that
 //! queue's split. So nothing that was accepted depends on which version is there.
 
+mod shares;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -25,8 +27,6 @@ use crate::{
     wish::Wish,
 };
 
-/// Transitions that may be asked for before the first begins.
-const REQUESTS_MAX: usize = 8;
 /// Removed subscriptions, and versions, that are remembered per name.
 const PAST_MAX: usize = 256;
 
@@ -56,6 +56,7 @@ struct State {
     history: VecDeque<StateChange>,
     /// Where a running transition is told something.
     conductor: Option<mpsc::Sender<Told>>,
+    measured: bool,
     /// The latest transition.
     transition: Option<Arc<Report>>,
     /// Transitions that were asked for, by what they lead to.
@@ -239,58 +240,6 @@ impl Station {
         self.lock().serving.map(|serving| serving.generation)
     }
 
-    /// Gives a generation beside the serving one its share of the messages. What only one of the
-    /// two wishes is not shared.
-    pub(crate) fn try_out(&self, incarnation: &Incarnation, trial: Trial) {
-        let mut state = self.lock();
-        let Some(serving) = &mut state.serving else { return };
-        let begins = serving.trial.is_none_or(|it| it.generation != trial.generation);
-        serving.trial = Some(trial);
-        let serving = *serving;
-        let wishes = incarnation.wishes();
-        for queue in state.queues.iter().filter(|queue| !queue.leaving) {
-            let Some(wish) = wishes.iter().find(|wish| queue.wish.shares_queue_with(wish)) else {
-                continue;
-            };
-            if begins {
-                incarnation.serve(wish, &queue.subscription);
-            }
-            queue.subscription.set_split(serving.split());
-        }
-    }
-
-    /// Takes away what a generation has begun and not settled: it goes to who serves now, and what
-    /// the generation says about it is refused. Returns how many calls that were.
-    pub(crate) fn revoke(&self, generation: Generation) -> u64 {
-        let queues = self.lock().queues.clone();
-        let mut calls = 0;
-        for queue in queues {
-            let mut seats: Vec<u64> = queue
-                .subscription
-                .begun()
-                .into_iter()
-                .filter(|begun| begun.generation == generation.0)
-                .map(|begun| begun.seat)
-                .collect();
-            seats.sort_unstable();
-            seats.dedup();
-            for seat in seats {
-                calls += queue.subscription.revoke(seat, &[]).running as u64;
-            }
-        }
-        calls
-    }
-
-    /// How many calls of a generation are begun and not settled.
-    pub(crate) fn held_by(&self, generation: Generation) -> u64 {
-        let queues = self.lock().queues.clone();
-        let held = |queue: &Queue| {
-            let begun = queue.subscription.begun();
-            begun.iter().filter(|it| it.generation == generation.0).count() as u64
-        };
-        queues.iter().map(held).sum()
-    }
-
     /// Opens or stops the flow to the serving generation.
     pub(crate) fn set_flow(&self, generation: Generation, flowing: Flowing) {
         let mut state = self.lock();
@@ -388,49 +337,6 @@ impl Station {
             (queue.wish.manifest.topic.to_string(), queue.subscription.ledger().unsettled())
         });
         waiting.collect()
-    }
-
-    // --- transitions ---
-
-    /// A transition runs from now on, or has ended.
-    pub(crate) fn conducted(&self, by: Option<mpsc::Sender<Told>>) {
-        self.lock().conductor = by;
-    }
-
-    /// Tells the running transition something. False when there is none, or it does not listen.
-    pub(crate) fn tell_transition(&self, told: Told) -> bool {
-        let conductor = self.lock().conductor.clone();
-        conductor.is_some_and(|conductor| conductor.try_send(told).is_ok())
-    }
-
-    pub(crate) fn is_in_transition(&self) -> bool {
-        self.lock().conductor.is_some()
-    }
-
-    pub(crate) fn show_transition(&self, report: Report) {
-        self.lock().transition = Some(Arc::new(report));
-    }
-
-    /// The transition that runs, or ran last.
-    pub(crate) fn transition(&self) -> Option<Arc<Report>> {
-        self.lock().transition.clone()
-    }
-
-    /// A transition to this library is asked for; it begins when the link is seen to lead there.
-    pub(crate) fn ask_for(&self, library: Digest, pending: Pending) {
-        let mut state = self.lock();
-        state.requests.retain(|(other, _)| *other != library);
-        while state.requests.len() >= REQUESTS_MAX {
-            state.requests.pop_front();
-        }
-        state.requests.push_back((library, pending));
-    }
-
-    /// What was asked for about this library, once.
-    pub(crate) fn request(&self, identity: &Identity) -> Option<Pending> {
-        let mut state = self.lock();
-        let at = state.requests.iter().position(|(library, _)| *library == identity.library)?;
-        state.requests.remove(at).map(|(_, pending)| pending)
     }
 
     // --- history ---

@@ -156,7 +156,7 @@ impl HostHandle {
         station.transition().map_or_else(none, Ok)
     }
 
-    /// While a transition runs, a plugin is not paused, resumed or restarted beside it.
+    /// There is one transition of a plugin at a time, and nothing else is done to it meanwhile.
     pub(super) fn refuse_in_transition(&self, name: &PluginName) -> Result<(), HostError> {
         let station = self.context().station(name);
         match station.transition().filter(|_| station.is_in_transition()) {

@@ -248,9 +248,10 @@ impl Conductor {
         let executor = &self.stage.executor;
         let report = self.transition.report(executor.context().now());
         executor.station().show_transition(report);
-        if !self.underway && self.transition.measures().is_some() {
+        if !self.underway && takes_its_time(self.transition.phase()) {
             // Whoever waits for the outcome of a request does not wait for the whole course.
             self.underway = true;
+            executor.station().measures();
             executor.underway();
         }
     }
@@ -283,6 +284,11 @@ impl Drop for Conductor {
             measuring.abort();
         }
     }
+}
+
+/// Whether a phase may last for as long as somebody said, and not only as long as it needs.
+fn takes_its_time(phase: &str) -> bool {
+    matches!(phase, "replaying" | "probing" | "mirroring" | "shifting" | "waiting" | "baking")
 }
 
 async fn begun(closing: &mut watch::Receiver<bool>) {

@@ -94,16 +94,23 @@ impl Mirror {
         lock(&self.publisher).give(message);
     }
 
-    /// Publishes a message that only the candidate gets; its id.
+    /// Publishes a message that only the candidate gets. False when it listens to no such topic.
     pub(crate) fn ask(
         &self,
+        id: u128,
         topic: &str,
         headers: &[(&str, &str)],
         payload: &[u8],
-    ) -> Option<u128> {
-        let outgoing = Outgoing { topic, headers, payload, no_wait: true, ..Outgoing::default() };
-        let published = lock(&self.publisher).publisher.publish(outgoing).ok()?;
-        (published.routed > 0).then_some(published.id)
+    ) -> bool {
+        let outgoing = Outgoing {
+            id: Some(id),
+            topic,
+            headers,
+            payload,
+            no_wait: true,
+            ..Outgoing::default()
+        };
+        lock(&self.publisher).publisher.publish(outgoing).is_ok_and(|it| it.routed > 0)
     }
 
     /// Takes the copies away from the candidate.

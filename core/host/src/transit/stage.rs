@@ -237,13 +237,13 @@ impl Stage {
         probes.extend(self.probes.iter().cloned());
         let (mut passed, mut differences) = (0, Vec::new());
         for probe in &probes {
-            let asked = mirror.ask(&probe.topic, &probe.headers(), &probe.payload());
-            let answer = match asked {
-                Some(id) => {
-                    self.comparison.ask(id);
-                    self.answers(vec![id]).await.pop().and_then(|(_, answer)| answer)
-                }
-                None => None,
+            let id = uuid::Uuid::now_v7().as_u128();
+            // Before it is published: the answer may come at once.
+            self.comparison.ask(id);
+            let answer = if mirror.ask(id, &probe.topic, &probe.headers(), &probe.payload()) {
+                self.answers(vec![id]).await.pop().and_then(|(_, answer)| answer)
+            } else {
+                None
             };
             let found = answer.as_ref().map_or_else(|| "no answer".to_owned(), |it| it.shown());
             if answer.is_some_and(|answer| probe.expect.is(&answer)) {

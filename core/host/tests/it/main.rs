@@ -11,3 +11,4 @@ mod replacement;
 mod rig;
 mod services;
 mod shutdown;
+mod transitions;

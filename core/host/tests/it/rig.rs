@@ -150,6 +150,7 @@ pub(crate) struct Plugin {
     pub(crate) name: &'static str,
     version: &'static str,
     manifest: Value,
+    bad: &'static str,
 }
 
 // === impl Plugin ===
@@ -160,12 +161,18 @@ impl Plugin {
         let manifest = json!({
             "subscriptions": [{"topic": format!("in.{name}"), "queue": {"count": 100_000}}],
         });
-        Plugin { name, version, manifest }
+        Plugin { name, version, manifest, bad: "" }
     }
 
     /// More of the manifest.
     pub(crate) fn with(mut self, key: &str, value: Value) -> Plugin {
         self.manifest[key] = value;
+        self
+    }
+
+    /// It does badly whatever it is given: see the fixture.
+    pub(crate) fn bad(mut self, how: &'static str) -> Plugin {
+        self.bad = how;
         self
     }
 
@@ -186,6 +193,7 @@ impl Plugin {
                 ("VERSION", &quoted(self.version)),
                 ("VERSION_TOKEN", &quoted(&token)),
                 ("REST", &quoted(&rest)),
+                ("BAD", &quoted(self.bad)),
             ],
             Path::new(env!("CARGO_TARGET_TMPDIR")),
         )

@@ -1,0 +1,332 @@
+//! Transitions of real libraries under load: every strategy, and everything that can go wrong.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+};
+
+use patchbay_host::{Expectation, HostError, HostHandle, Probe, Room, TransitionRequest};
+use patchbay_lifecycle::transition::{Asked, OutcomeKind, Report};
+use patchbay_testkit::eventually;
+use serde_json::json;
+
+use crate::rig::{LONG, Plan, Plugin, Rig, message};
+
+/// Publishes to `in.echo` until it is dropped or told to stop.
+struct Load {
+    stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Load {
+    fn start(host: &HostHandle, payload: &'static str) -> Load {
+        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (host, until, count) = (host.clone(), stop.clone(), accepted.clone());
+        let task = tokio::spawn(async move {
+            while !until.load(SeqCst) {
+                let number = count.load(SeqCst);
+                let mut message = message("in.echo", payload);
+                message.key = Some((number % 50).to_string());
+                host.publish(message, Room::Within(LONG)).await.expect("it is accepted");
+                count.fetch_add(1, SeqCst);
+                if number.is_multiple_of(8) {
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+            }
+        });
+        Load { stop, accepted, task }
+    }
+
+    async fn end(self) -> u64 {
+        self.stop.store(true, SeqCst);
+        self.task.await.expect("it ends");
+        self.accepted.load(SeqCst)
+    }
+}
+
+fn plugin(version: &'static str) -> Plugin {
+    Plugin::new("echo", version).with("mirror_safe", json!(true))
+}
+
+/// A host on which version 1.0.0 serves; the libraries of the others are there.
+async fn rig(others: &[Plugin]) -> Rig {
+    let plan = Plan::new();
+    plan.enable(&plugin("1.0.0"));
+    for other in others {
+        plan.home.install(&other.build(), &other.file_name());
+    }
+    plan.start().await
+}
+
+/// Short times, and a bake that nobody waits for.
+fn to(version: &str, strategy: &str) -> TransitionRequest {
+    TransitionRequest {
+        to: version.to_owned(),
+        strategy: Some(strategy.to_owned()),
+        steps: Some(vec![5, 50, 100]),
+        min_samples: Some(20),
+        min_time_ms: Some(20),
+        bake_ms: Some(100),
+        ..TransitionRequest::default()
+    }
+}
+
+/// Waits until the report is as wanted.
+async fn report(rig: &Rig, mut accept: impl FnMut(&Report) -> bool) -> Arc<Report> {
+    let end = tokio::time::Instant::now() + LONG;
+    loop {
+        let report = rig.host.transition("echo").expect("known").expect("one was started");
+        if accept(&report) {
+            return report;
+        }
+        assert!(tokio::time::Instant::now() < end, "waited in vain: {report:#?}");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+async fn over(rig: &Rig) -> Arc<Report> {
+    report(rig, |report| report.ended_unix_ns.is_some()).await
+}
+
+async fn phase(rig: &Rig, phase: &str) -> Arc<Report> {
+    report(rig, |report| report.phase == phase).await
+}
+
+/// Nothing was lost, nothing died, and one generation is left, of that version.
+async fn whole(rig: Rig, accepted: u64, version: &str) {
+    let ledger = rig.ledger_until("echo", |it| it.done == accepted).await;
+    assert_eq!((ledger.accepted, ledger.dead, ledger.dropped.len()), (accepted, 0, 0));
+    rig.until("echo", |view| view.version.as_deref() == Some(version)).await;
+    let one_left = || (rig.host.generations().len() == 1).then_some(());
+    eventually("the others are unmapped", LONG, one_left);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_strategy_moves_to_the_new_version_under_load_and_loses_nothing() {
+    for strategy in ["immediate", "graceful", "gradual", "blue-green"] {
+        let rig = rig(&[plugin("2.0.0")]).await;
+        let load = Load::start(&rig.host, "ack");
+        let begun = rig.host.transition_start("echo", to("2.0.0", strategy), "test").await;
+        assert_eq!(begun.expect("it starts").spec.strategy.as_str(), strategy);
+        let report = over(&rig).await;
+        let outcome = report.outcome.as_ref().expect("it is over");
+        assert_eq!(outcome.kind, OutcomeKind::Completed, "{strategy}: {report:#?}");
+        let accepted = load.end().await;
+        whole(rig, accepted, "2.0.0").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_candidate_that_does_badly_is_rolled_back_and_no_message_dies_of_it() {
+    for (strategy, bad) in [
+        ("gradual", "error"),
+        ("gradual", "failed"),
+        ("gradual", "retry"),
+        ("gradual", "slow"),
+        ("blue-green", "error"),
+        ("blue-green", "silent"),
+    ] {
+        let rig = rig(&[plugin("2.0.0").bad(bad)]).await;
+        let load = Load::start(&rig.host, "echo");
+        let request = TransitionRequest { min_samples: Some(200), ..to("2.0.0", strategy) };
+        rig.host.transition_start("echo", request, "test").await.expect("it starts");
+        let report = over(&rig).await;
+        let outcome = report.outcome.as_ref().expect("it is over");
+        assert_eq!(outcome.kind, OutcomeKind::RolledBack, "{strategy}, {bad}: {report:#?}");
+        assert_eq!(outcome.cause, "verdict", "{outcome}");
+        if bad == "silent" {
+            let difference = &report.comparison.differences[0];
+            assert!(difference.expected.contains("out.1_0_0"), "{difference:?}");
+        }
+        let view = rig.until("echo", |view| view.failure.is_some()).await;
+        assert_eq!(view.failure.expect("a failure").kind, "transition");
+        let accepted = load.end().await;
+        whole(rig, accepted, "1.0.0").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_candidate_says_about_copies_reaches_nobody() {
+    let rig = rig(&[plugin("2.0.0")]).await;
+    let mut out = rig.host.tap("out.*", 100_000).expect("a valid pattern");
+    let load = Load::start(&rig.host, "echo");
+    let request = TransitionRequest {
+        min_samples: Some(1_000_000),
+        match_threshold: Some(0.0),
+        ..to("2.0.0", "blue-green")
+    };
+    rig.host.transition_start("echo", request, "test").await.expect("it starts");
+    let report = report(&rig, |report| report.comparison.compared >= 50).await;
+    assert_eq!(report.phase, "mirroring");
+    assert!(report.candidate.sample.attempts > 0, "it works on copies");
+    rig.host.transition_ask("echo", Asked::Abort, "test").await.expect("it is aborted");
+    over(&rig).await;
+    let accepted = load.end().await;
+    rig.ledger_until("echo", |it| it.done == accepted).await;
+    for _ in 0..accepted {
+        let next = tokio::time::timeout(LONG, out.next()).await.expect("in time");
+        let (message, _) = next.expect("the host runs");
+        assert_eq!(message.topic, "out.1_0_0", "what the serving version sent");
+    }
+    whole(rig, accepted, "1.0.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn probes_decide_before_any_message_does() {
+    let expect = |status: &str| Expectation { status: status.to_owned(), forward: None };
+    let probe = |payload: &str, expect| Probe {
+        topic: "in.echo".to_owned(),
+        headers: Vec::new(),
+        payload: json!(payload),
+        expect,
+    };
+    for (probes, wanted) in [
+        (vec![probe("ack", expect("acknowledged")), probe("fail", expect("failed"))], true),
+        (vec![probe("ack", expect("acknowledged")), probe("error", expect("failed"))], false),
+    ] {
+        let rig = rig(&[plugin("2.0.0")]).await;
+        let request = TransitionRequest {
+            probes,
+            mirror: Some(false),
+            bake_ms: Some(0),
+            ..to("2.0.0", "blue-green")
+        };
+        rig.host.transition_start("echo", request, "test").await.expect("it starts");
+        let report = over(&rig).await;
+        let completed = report.outcome.as_ref().expect("over").kind == OutcomeKind::Completed;
+        assert_eq!(completed, wanted, "{report:#?}");
+        let ledger = rig.ledger_until("echo", |_| true).await;
+        assert_eq!((ledger.accepted, ledger.dead), (0, 0), "probes are no messages");
+        rig.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn dead_letters_of_the_old_version_are_tried_before_anything_else() {
+    for (bad, wanted) in [("", OutcomeKind::Completed), ("failed", OutcomeKind::RolledBack)] {
+        let plan = Plan::new();
+        plan.enable(&plugin("1.0.0").bad("failed"));
+        let next = plugin("2.0.0").bad(bad);
+        plan.home.install(&next.build(), &next.file_name());
+        let rig = plan.start().await;
+        for _ in 0..10 {
+            rig.publish("in.echo", "ack").await;
+        }
+        rig.ledger_until("echo", |it| it.dead == 10).await;
+        let request = TransitionRequest {
+            require_dlq_pass: Some(99.0),
+            bake_ms: Some(0),
+            ..to("2.0.0", "immediate")
+        };
+        rig.host.transition_start("echo", request, "test").await.expect("it starts");
+        let report = over(&rig).await;
+        assert_eq!(report.outcome.as_ref().expect("over").kind, wanted, "{report:#?}");
+        assert_eq!(rig.ledger("echo").dead, 10, "they stay where they are");
+        rig.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn operators_hold_promote_abort_and_roll_back() {
+    let rig = rig(&[plugin("2.0.0")]).await;
+    let load = Load::start(&rig.host, "ack");
+    let held = TransitionRequest { hold: Some(5), ..to("2.0.0", "gradual") };
+    let start = || rig.host.transition_start("echo", held.clone(), "test");
+    // Held at 5 %: nothing goes on by itself, and a second one is refused.
+    let first = start().await.expect("it starts");
+    phase(&rig, "shifting").await;
+    let second = rig.host.transition_start("echo", to("2.0.0", "immediate"), "test").await;
+    let Err(HostError::Refused { code, reason }) = second else { panic!("{second:?}") };
+    assert_eq!(code, "transition_running");
+    assert!(reason.contains(&first.spec.id), "{reason}");
+    let paused = rig.host.pause("echo", "test").await;
+    assert!(matches!(paused, Err(HostError::Refused { .. })), "{paused:?}");
+    rig.host.transition_ask("echo", Asked::Abort, "test").await.expect("it is aborted");
+    let report = over(&rig).await;
+    assert_eq!(report.outcome.as_ref().expect("over").kind, OutcomeKind::Aborted);
+    let back = rig.host.transition_ask("echo", Asked::Rollback, "test").await;
+    assert!(matches!(back, Err(HostError::Refused { .. })), "{back:?}");
+    rig.until("echo", |view| view.version.as_deref() == Some("1.0.0")).await;
+    // Once more, to the same version: promoted into a long bake, and taken back out of it.
+    let one_left = || (rig.host.generations().len() == 1).then_some(());
+    eventually("the first candidate is gone", LONG, one_left);
+    let long = TransitionRequest { bake_ms: Some(600_000), ..held.clone() };
+    rig.host.transition_start("echo", long, "test").await.expect("it starts again");
+    phase(&rig, "shifting").await;
+    for _ in ["5 %", "50 %"] {
+        rig.host.transition_ask("echo", Asked::Promote, "test").await.expect("it is promoted");
+    }
+    phase(&rig, "baking").await;
+    rig.until("echo", |view| view.version.as_deref() == Some("2.0.0")).await;
+    let asked = std::time::Instant::now();
+    rig.host.transition_ask("echo", Asked::Rollback, "test").await.expect("it is rolled back");
+    rig.until("echo", |view| view.version.as_deref() == Some("1.0.0")).await;
+    println!("rollback: the old version served {:?} after the command", asked.elapsed());
+    let report = over(&rig).await;
+    assert_eq!(report.outcome.as_ref().expect("over").kind, OutcomeKind::RolledBack);
+    let accepted = load.end().await;
+    whole(rig, accepted, "1.0.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_makes_no_sense_is_refused_before_anything_starts() {
+    let more = Plugin::new("echo", "4.0.0");
+    let rig = rig(&[plugin("2.0.0"), more]).await;
+    rig.home.install(&plugin("1.0.0").bad("slow").build(), "libother.so");
+    let before = rig.view("echo");
+    let base = || to("2.0.0", "gradual");
+    for (code, request) in [
+        ("unknown_version", to("9.9.9", "gradual")),
+        ("unknown_version", to("development/none.so", "gradual")),
+        ("unknown_version", to("../../../secret.so", "gradual")),
+        ("already_serving", to("1.0.0", "gradual")),
+        ("same_version_other_bytes", to("development/libother.so", "gradual")),
+        ("share", TransitionRequest { steps: Some(vec![0, 100]), ..base() }),
+        ("share", TransitionRequest { steps: Some(vec![101]), ..base() }),
+        ("steps", TransitionRequest { steps: Some(vec![50, 5]), ..base() }),
+        ("deadline", TransitionRequest { deadline_ms: Some(0), ..base() }),
+        ("number", TransitionRequest { strategy: Some("sideways".to_owned()), ..base() }),
+        ("not_mirror_safe", TransitionRequest { mirror: Some(true), ..to("4.0.0", "blue-green") }),
+    ] {
+        let refused = rig.host.transition_start("echo", request.clone(), "test").await;
+        match refused {
+            Err(HostError::Refused { code: found, reason }) => {
+                assert_eq!(found, code, "{request:?}: {reason}");
+            }
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+    assert_eq!(rig.view("echo").generation, before.generation);
+    assert!(rig.host.transition("echo").expect("known").is_none(), "none was begun");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn state_goes_to_the_new_version_and_comes_back_with_a_rollback() {
+    let plan = Plan::new();
+    let state = |version| plugin(version).with("state", json!("export"));
+    plan.enable(&state("1.0.0"));
+    plan.home.install(&state("2.0.0").build(), &state("2.0.0").file_name());
+    let rig = plan.start().await;
+    for _ in 0..10 {
+        rig.publish("in.echo", "ack").await;
+    }
+    rig.ledger_until("echo", |it| it.done == 10).await;
+    let request = TransitionRequest { bake_ms: Some(600_000), ..to("2.0.0", "graceful") };
+    rig.host.transition_start("echo", request, "test").await.expect("it starts");
+    phase(&rig, "baking").await;
+    for _ in 0..5 {
+        rig.publish("in.echo", "ack").await;
+    }
+    rig.ledger_until("echo", |it| it.done == 15).await;
+    let seen = |detail: patchbay_host::view::PluginDetail| detail.own_metrics.expect("it answers");
+    let detail = rig.host.plugin_detail("echo").await.expect("known");
+    assert_eq!(seen(detail), json!({"seen": 15}), "it went on from what the old one had seen");
+    rig.host.transition_ask("echo", Asked::Rollback, "test").await.expect("it is rolled back");
+    over(&rig).await;
+    let detail = rig.host.plugin_detail("echo").await.expect("known");
+    assert_eq!(seen(detail), json!({"seen": 10}), "the snapshot taken at the cutover");
+    whole(rig, 15, "1.0.0").await;
+}
