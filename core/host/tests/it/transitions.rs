@@ -27,7 +27,7 @@ impl Load {
             while !until.load(SeqCst) {
                 let number = count.load(SeqCst);
                 let mut message = message("in.echo", payload);
-                message.key = Some((number % 50).to_string());
+                message.key = Some((number % 5_000).to_string());
                 host.publish(message, Room::Within(LONG)).await.expect("it is accepted");
                 count.fetch_add(1, SeqCst);
                 if number.is_multiple_of(8) {
