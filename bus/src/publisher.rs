@@ -374,6 +374,12 @@ impl Publisher {
         }
     }
 
+    /// How many envelopes it has made so far: a measure of what it keeps in memory.
+    #[must_use]
+    pub fn envelopes(&self) -> usize {
+        self.slab.made()
+    }
+
     /// The broker it publishes to.
     #[must_use]
     pub fn broker(&self) -> Broker {

@@ -361,6 +361,12 @@ impl Subscription {
         ledger.queued + ledger.delayed
     }
 
+    /// How many deliveries wait in memory with their message; the others are in the journal.
+    #[must_use]
+    pub fn in_memory(&self) -> usize {
+        self.queue.in_memory()
+    }
+
     /// Whether hand-offs pause because nearly all of them fail.
     #[must_use]
     pub fn is_tripped(&self) -> bool {

@@ -347,6 +347,12 @@ impl Queue {
         lock(&self.desk).closed
     }
 
+    pub(crate) fn in_memory(&self) -> usize {
+        let desk = lock(&self.desk);
+        let state = self.inbox.lock();
+        desk.load().count + state.len() + state.later() + state.intake.in_memory().count
+    }
+
     pub(crate) fn in_flight(&self) -> u64 {
         lock(&self.desk).counts.in_flight
     }
@@ -361,9 +367,14 @@ impl Queue {
     pub(crate) fn close(&self) -> u64 {
         let (dropped, _) = self.at_desk(|desk, inbox, after| {
             inbox.close(&mut after.wakes);
-            let dropped = desk.close(inbox, after);
+            let mut dropped = desk.close(inbox, after);
             // Whatever seats say later leaves no record.
-            if let Some(durable) = desk.durable.take().filter(|_| inbox.lock().intake.registered) {
+            let Some(durable) = desk.durable.take() else { return dropped };
+            let intake = mem::take(&mut inbox.lock().intake);
+            let gone = intake.in_memory().count + intake.spilled().count + durable.stubs();
+            desk.counts.dropped.add(DropReason::Unload, gone as u64);
+            dropped += gone as u64;
+            if intake.registered {
                 durable.purge();
             }
             dropped

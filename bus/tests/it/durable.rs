@@ -3,14 +3,20 @@
 //! A death is simulated: what the journal has written to a [`Disk`] of values is all that the next
 //! life finds.
 
+mod backlog;
 mod disk;
+mod failure;
+mod letters;
+mod orphans;
+mod poison;
 mod publishing;
+mod standing;
 
 use std::{sync::Arc, time::Duration};
 
 use patchbay_bus::{
-    Broker, BrokerConfig, Clock, DurabilityRule, Level, ManualClock, Outgoing, Publisher, Split,
-    Subscription, SubscriptionSpec,
+    Broker, BrokerConfig, Clock, Delivery, DurabilityRule, Level, ManualClock, Outgoing, Publisher,
+    Seat, Split, Subscription, SubscriptionSpec, Verdict,
 };
 use patchbay_journal::{Journal, JournalConfig, Moment};
 use patchbay_wire::TopicPattern;
@@ -121,4 +127,17 @@ fn ledger_of(subscription: &Subscription) -> (u64, u64, u64, u64) {
     let ledger = subscription.ledger();
     assert!(ledger.balanced(), "{ledger:?}");
     (ledger.accepted, ledger.queued + ledger.delayed, ledger.in_flight, ledger.done)
+}
+
+/// Payloads with the number of the attempt.
+fn attempts(
+    seat: &mut Seat,
+    mut handle: impl FnMut(&Delivery) -> Option<Verdict>,
+) -> Vec<(String, u32)> {
+    let mut seen = Vec::new();
+    drain(seat, |delivery| {
+        seen.push((text(delivery).to_owned(), delivery.attempt()));
+        handle(delivery)
+    });
+    seen
 }
