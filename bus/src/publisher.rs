@@ -174,12 +174,17 @@ impl Publisher {
     pub fn publish_batch(&mut self, batch: &[Outgoing<'_>]) -> (usize, Option<PublishError>) {
         let mut accepted = 0;
         while let Some(first) = batch.get(accepted) {
-            if first.has_terms() {
-                match self.publish(*first) {
-                    Ok(_) => accepted += 1,
-                    Err(error) => return (accepted, Some(error)),
+            let level = match self.level_of(first.topic) {
+                Ok(level) => level,
+                Err(error) => return (accepted, Some(error)),
+            };
+            if first.has_terms() | (level != Level::Memory) {
+                let (more, stopped) = self.publish_run(&batch[accepted..]);
+                accepted += more;
+                match stopped {
+                    Some(error) => return (accepted, Some(error)),
+                    None => continue,
                 }
-                continue;
             }
             let same = |outgoing: &&Outgoing<'_>| {
                 outgoing.topic == first.topic

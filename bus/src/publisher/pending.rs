@@ -125,6 +125,15 @@ impl Pending {
         self
     }
 
+    /// Whether both are waited for by the same subscriptions.
+    pub(super) fn leads_to_the_same_as(&self, other: &Pending) -> bool {
+        match (&self.commit, &other.commit) {
+            (Some(mine), Some(others)) => Arc::ptr_eq(&mine.subscriptions, &others.subscriptions),
+            (None, _) => true,
+            (Some(_), None) => false,
+        }
+    }
+
     /// The record that decides; 0 = it is decided.
     pub(super) fn record(&self) -> u64 {
         self.commit.as_ref().map_or(0, |commit| commit.record)
