@@ -2,6 +2,7 @@
 
 mod common;
 mod crash_states;
+mod damage;
 mod disk;
 mod failures;
 mod model;
