@@ -38,9 +38,9 @@ pub struct Recovered {
 pub struct RecoveredSub {
     /// Its number.
     pub sub: u32,
-    /// The plugin that owns it; empty when that is lost to damage.
+    /// The plugin that owns it.
     pub owner: Box<str>,
-    /// The topics it wants; empty when that is lost to damage.
+    /// The topics it wants.
     pub pattern: Box<str>,
     /// The id of its next delivery.
     pub next_id: u64,

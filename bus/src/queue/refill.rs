@@ -69,8 +69,7 @@ impl Desk {
         durable.is_fetching = true;
         after.errand = Some(Errand {
             stubs,
-            // Where it stopped, newer ones may have stood in memory and be settled or not.
-            reader: durable.reader.take().filter(|reader| reader.position() >= from),
+            reader: durable.reader.take(),
             from,
             upto,
             room: Load { count: behind.min(room.count - n), ..room },
@@ -85,16 +84,14 @@ impl Desk {
         now_ns: u64,
         after: &mut After,
     ) {
-        let Fetched { due, mut fresh, reader, is_broken, expected } = fetched;
-        // The journal counts it and cannot find it: nothing is handed out on a guess.
-        let is_missing = expected > 0 && fresh.is_empty();
+        let Fetched { due, mut fresh, reader, is_broken } = fetched;
         let Some(durable) = &mut self.durable else { return };
         if !durable.known.is_empty() {
             fresh.retain(|(_, delivery)| !durable.known.remove(&delivery.id()));
         }
         durable.is_fetching = false;
         durable.away = 0;
-        durable.is_halted |= is_broken || is_missing;
+        durable.is_halted |= is_broken;
         durable.reader = reader;
         durable.is_used = true;
         let read = Load {
@@ -134,7 +131,8 @@ impl Errand {
     /// Reads. No lock is held.
     pub(super) fn run(mut self, reading: &Reading<'_>) -> Fetched {
         let mut slab = Slab::new();
-        let mut fetched = Fetched { expected: self.room.count, ..Fetched::default() };
+        let mut fetched =
+            Fetched { due: Vec::new(), fresh: Vec::new(), reader: None, is_broken: false };
         for stub in self.stubs {
             match reading.read(&stub) {
                 Ok(stored) => fetched.due.push(reading.delivery(stub, &stored, &mut slab)),
@@ -169,9 +167,6 @@ impl Reading<'_> {
     pub(super) fn read(&self, stub: &Stub) -> Result<Stored, ReadError> {
         // What the journal has copied forward stands somewhere else.
         let target = Target { sub: self.sub, id: stub.id };
-        if stub.place == 0 {
-            return self.journal.read_delivery(target);
-        }
         let there = self.journal.read(Place::unpack(stub.place));
         there.or_else(|_| self.journal.read_delivery(target))
     }
@@ -180,7 +175,7 @@ impl Reading<'_> {
     pub(super) fn delivery(&self, stub: Stub, stored: &Stored, slab: &mut Slab) -> Delivery {
         let publish = stored.publish();
         let message = message(&publish, slab);
-        message.set_mark(stored.place().pack());
+        message.set_mark(stub.place);
         let age = self.journal.observed(self.time.now_ns).saturating_sub(publish.observed_ns);
         let mut delivery = stub.with(message, self.time.now_ns.wrapping_sub(age));
         let key = self.spec.key_of(delivery.message());

@@ -7,6 +7,7 @@ mod bus;
 mod dlq;
 mod host;
 mod plugin;
+mod transition;
 
 use std::{
     path::PathBuf,
@@ -22,6 +23,7 @@ pub(crate) use self::{
     dlq::{DlqVerb, FilterArgs, WorkArgs},
     host::{CompletionsArgs, ConfigVerb, LogFormat, ShutdownArgs, UpArgs, WaitArgs},
     plugin::{ActivateArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, Template},
+    transition::{StartArgs, StatusArgs, TransitionVerb},
 };
 
 const ABOUT: &str = "\
@@ -102,6 +104,9 @@ pub(crate) enum Verb {
     /// Make, build, activate and operate plugins
     #[command(subcommand)]
     Plugin(PluginVerb),
+    /// Replace a running plugin by another version, and watch, pause, promote or undo that
+    #[command(subcommand)]
+    Transition(TransitionVerb),
     /// Show topics and who listens
     #[command(subcommand)]
     Topic(TopicVerb),

@@ -10,6 +10,7 @@ mod link;
 mod plugin;
 mod publish;
 mod subscribe;
+mod transition;
 mod wait;
 
 use crate::{
@@ -32,6 +33,7 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Result<(), Failure> {
         Verb::Subscribe(args) => block_on(subscribe::run(context, &args)),
         Verb::Request(args) => block_on(publish::request(context, args)),
         Verb::Plugin(verb) => plugin::run(context, verb),
+        Verb::Transition(verb) => block_on(transition::run(context, verb)),
         Verb::Topic(TopicVerb::List) => block_on(bus::topics(context)),
         Verb::Ledger => block_on(bus::ledger(context)),
         Verb::Explain { mid } => block_on(explain::run(context, mid)),

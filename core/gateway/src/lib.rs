@@ -23,5 +23,8 @@ pub use self::{
     gateway::{Gateway, StopRequest},
     limits::GatewayLimits,
     message::{DeadLetter, Outcome, Passed},
-    routes::router,
+    routes::{
+        router,
+        transitions::{TransitionPlan, TransitionStatus},
+    },
 };

@@ -68,10 +68,23 @@ impl From<HostError> for ApiError {
             HostError::WrongState { .. } => (StatusCode::CONFLICT, "not in this state"),
             HostError::Plugin { .. } => (StatusCode::BAD_GATEWAY, "the plugin failed"),
             HostError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),
+            HostError::Refused { code, .. } => (refused(code), "the transition was refused"),
             HostError::Closing => (StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "the host failed"),
         };
         ApiError::new(status, error.code(), title, error.to_string(), error.hint())
+    }
+}
+
+/// The status of a refusal that is told apart by its code.
+fn refused(code: &str) -> StatusCode {
+    match code {
+        "unknown_version" | "no_transition" => StatusCode::NOT_FOUND,
+        "share" | "steps" | "deadline" | "number" | "not_mirror_safe" | "nothing_to_verify" => {
+            StatusCode::BAD_REQUEST
+        }
+        "contract" => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::CONFLICT,
     }
 }
 

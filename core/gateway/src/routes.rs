@@ -2,8 +2,10 @@
 
 mod bus;
 mod host;
+mod idempotency;
 mod letters;
 mod plugins;
+pub mod transitions;
 
 use axum::{
     Router,
@@ -33,6 +35,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(plugins::routes());
     routes.extend(bus::routes());
     routes.extend(letters::routes());
+    routes.extend(transitions::routes());
     routes
 }
 

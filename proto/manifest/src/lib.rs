@@ -1,7 +1,7 @@
 //! The manifest of a plugin: what it may say, and every way in which it may be wrong.
 //!
 //! Reading order: [`problem`] → `quantity` → [`node`] → `fields` → [`name`] → [`worker_pool`]
-//! → [`subscription`] → [`policy`] → [`requires`] → [`manifest`] → [`config`] → [`mod@schema`].
+//! → [`subscription`] → [`policy`] → [`transition`] → [`requires`] → [`manifest`] → [`config`] → [`mod@schema`].
 //!
 //! Bytes become a tree of values under limits ([`node`]), then a reader that was written by hand
 //! goes over it (`fields`) and reports all mistakes with place and remedy, not only the first.
@@ -22,6 +22,7 @@ mod quantity;
 pub mod requires;
 pub mod schema;
 pub mod subscription;
+pub mod transition;
 pub mod worker_pool;
 
 pub use self::{
@@ -38,5 +39,6 @@ pub use self::{
     subscription::{
         KeySource, OnError, Order, Overflow, QueueManifest, RetryManifest, SubscriptionManifest,
     },
+    transition::{OnDrainTimeout, ProbeAnswer, ProbeManifest, TransitionManifest},
     worker_pool::WorkerPoolManifest,
 };

@@ -12,13 +12,12 @@ use crate::{
     fields::{At, Fields},
     name::PluginName,
     node::{self, Format, Node, object_value},
-    policy::{
-        HealthManifest, Permissions, Priority, Restart, StateManifest, TransitionStrategy, Unload,
-    },
+    policy::{HealthManifest, Permissions, Priority, Restart, StateManifest, Unload},
     problem::{ManifestError, Problem, ProblemKind, Report, Warning, shown},
     requires::{Dependency, read_name},
     schema,
     subscription::{SUBSCRIPTIONS_MAX, SubscriptionManifest},
+    transition::TransitionManifest,
     worker_pool::WorkerPoolManifest,
 };
 
@@ -105,7 +104,8 @@ pub struct Manifest {
     pub mirror_safe: bool,
     /// How a new version takes over, unless the request says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub transition: Option<TransitionStrategy>,
+    #[schemars(with = "Option<schema::Transition>")]
+    pub transition: Option<TransitionManifest>,
     /// Keys that begin with `x-`: for other tools.
     #[serde(flatten)]
     pub extensions: Map<String, Value>,
@@ -129,7 +129,7 @@ struct Behaviour {
     unload: Unload,
     state: Option<StateManifest>,
     mirror_safe: bool,
-    transition: Option<TransitionStrategy>,
+    transition: Option<TransitionManifest>,
 }
 
 // === impl Manifest ===
@@ -295,7 +295,7 @@ impl Behaviour {
             unload: fields.get("unload", Unload::read).unwrap_or_default(),
             state: fields.get("state", StateManifest::read),
             mirror_safe: fields.get("mirror_safe", |at, report| at.flag(report)).unwrap_or(false),
-            transition: fields.get("transition", TransitionStrategy::read),
+            transition: fields.get("transition", TransitionManifest::read),
         }
     }
 }

@@ -7,7 +7,10 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::{manifest::Manifest, subscription::SubscriptionManifest};
+use crate::{
+    manifest::Manifest, policy::TransitionStrategy, subscription::SubscriptionManifest,
+    transition::TransitionManifest,
+};
 
 /// A subscription: a topic, or all there is to say about one.
 #[derive(JsonSchema)]
@@ -18,6 +21,17 @@ pub(crate) enum Subscription {
     Topic(#[schemars(length(min = 1, max = 255))] String),
     /// A topic and how its messages are handed over.
     Full(Box<SubscriptionManifest>),
+}
+
+/// A strategy, or all there is to say about how a new version takes over.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "describes a type, never made")]
+pub(crate) enum Transition {
+    /// A strategy, with everything else as usual.
+    Strategy(TransitionStrategy),
+    /// A strategy and its bounds.
+    Full(Box<TransitionManifest>),
 }
 
 /// A word, or a number from 0 to 100: lower ones start first.

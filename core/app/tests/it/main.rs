@@ -6,3 +6,4 @@ mod messages;
 mod plugins;
 mod sources;
 mod support;
+mod transitions;

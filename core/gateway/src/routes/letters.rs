@@ -10,18 +10,13 @@ use axum::{
 use patchbay_host::{LetterFilter, LetterJob, LetterWork, view::OperationView};
 use serde::Deserialize;
 
-use super::Route;
+use super::{Route, idempotency};
 use crate::{
     exchange::{Body, Params},
     gateway::Gateway,
     message::{DeadLetter, dead_letter},
     problem::ApiError,
 };
-
-/// Header with a caller's word for one job (P-43).
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Longest such word.
-const KEY_MAX: usize = 255;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -119,7 +114,7 @@ fn work(
     body: Body,
 ) -> Result<Response, ApiError> {
     let Work { select: filter, rate, dry_run } = body.json()?;
-    let key = key(&headers)?;
+    let key = idempotency::key(&headers)?;
     let job = LetterJob { work, filter, rate, who: "operator".to_owned(), key };
     if dry_run {
         return Ok(Json(gateway.host.plan_letters(&job)?).into_response());
@@ -131,17 +126,6 @@ fn work(
         answer.headers_mut().insert(LOCATION, at);
     }
     Ok(answer)
-}
-
-fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let text = value.to_str().ok().filter(|text| (1..=KEY_MAX).contains(&text.len()));
-    match text {
-        Some(text) => Ok(Some(text.to_owned())),
-        None => Err(ApiError::invalid(format!(
-            "the header `Idempotency-Key` must have 1 to {KEY_MAX} printable ASCII characters"
-        ))),
-    }
 }
 
 async fn operations(State(gateway): State<Gateway>) -> Json<Vec<OperationView>> {

@@ -5,3 +5,4 @@ mod errors;
 mod letters;
 mod messages;
 mod support;
+mod transitions;

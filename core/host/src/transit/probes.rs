@@ -1,8 +1,8 @@
 //! Declared probes: what a candidate is asked before it gets any message, and what it must answer.
 //!
-//! A manifest declares them under `x-probes`, a request may bring its own.
+//! A manifest declares them under `transition.probes`, a request may bring its own.
 
-use patchbay_manifest::Manifest;
+use patchbay_manifest::{Manifest, ProbeAnswer, ProbeManifest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,25 +35,31 @@ pub struct Expectation {
     pub forward: Option<String>,
 }
 
-/// Key of the manifest.
-const KEY: &str = "x-probes";
-
-/// The probes that a manifest declares. One that cannot be read expects what nobody answers, so
-/// that it fails and is seen.
+/// The probes that a manifest declares.
 pub(crate) fn of(manifest: &Manifest) -> Vec<Probe> {
-    let declared = manifest.extensions.get(KEY).and_then(Value::as_array);
-    let read = |value: &Value| {
-        serde_json::from_value(value.clone()).unwrap_or_else(|error| Probe {
-            topic: format!("{KEY}: {error}"),
-            headers: Vec::new(),
-            payload: Value::Null,
-            expect: Expectation { status: "a probe that can be read".to_owned(), forward: None },
-        })
-    };
-    declared.into_iter().flatten().map(read).collect()
+    let declared = manifest.transition.as_ref().map_or(&[][..], |it| &it.probes);
+    declared.iter().map(Probe::from).collect()
 }
 
 // === impl Probe ===
+
+impl From<&ProbeManifest> for Probe {
+    fn from(declared: &ProbeManifest) -> Probe {
+        let status = match declared.expect {
+            ProbeAnswer::Acknowledged => "acknowledged",
+            ProbeAnswer::RetryLater => "retry",
+            ProbeAnswer::Failed => "failed",
+            ProbeAnswer::Forward => "forward",
+        };
+        let forward = declared.to.as_ref().map(ToString::to_string);
+        Probe {
+            topic: declared.topic.to_string(),
+            headers: Vec::new(),
+            payload: declared.payload.clone(),
+            expect: Expectation { status: status.to_owned(), forward },
+        }
+    }
+}
 
 impl Probe {
     pub(super) fn headers(&self) -> Vec<(&str, &str)> {

@@ -15,7 +15,7 @@ use patchbay_lifecycle::{
         VersionFacts,
     },
 };
-use patchbay_manifest::{StateManifest, TransitionStrategy};
+use patchbay_manifest::{OnDrainTimeout, StateManifest, TransitionStrategy};
 use serde::{Deserialize, Serialize};
 
 use super::{conductor::Shift, probes, probes::Probe};
@@ -88,7 +88,8 @@ pub(crate) struct Link {
 
 impl TransitionRequest {
     fn strategy(&self, to: &Prepared) -> Result<Strategy, String> {
-        let declared = match to.manifest.transition {
+        let said = to.manifest.transition.as_ref();
+        let declared = match said.map(|it| it.strategy) {
             None | Some(TransitionStrategy::Graceful) => "graceful",
             Some(TransitionStrategy::Immediate) => "immediate",
             Some(TransitionStrategy::Gradual) => "gradual",
@@ -99,7 +100,8 @@ impl TransitionRequest {
             "graceful" => Ok(Strategy::Graceful),
             "gradual" | "canary" => {
                 let usual = Gradual::default();
-                let steps = self.steps.clone().unwrap_or(usual.steps);
+                let said = said.and_then(|it| it.steps.clone());
+                let steps = self.steps.clone().or(said).unwrap_or(usual.steps);
                 Ok(Strategy::Gradual(Gradual { steps, hold: self.hold }))
             }
             "blue-green" => Ok(Strategy::BlueGreen(BlueGreen {
@@ -117,9 +119,16 @@ impl TransitionRequest {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    fn terms(&self, context: &Context, from: &Prepared, by_link: bool) -> Result<Terms, String> {
-        let of = |strategy: &Strategy| Terms::of(strategy);
-        let mut terms = of(&Strategy::Graceful);
+    /// The request's bounds, else those of the new version's manifest, else the usual ones.
+    fn terms(
+        &self,
+        context: &Context,
+        from: &Prepared,
+        to: &Prepared,
+        strategy: &Strategy,
+        by_link: bool,
+    ) -> Result<Terms, String> {
+        let mut terms = Terms::of(strategy);
         let time = |to: &mut Duration, ms: Option<u64>| {
             if let Some(ms) = ms {
                 *to = Duration::from_millis(ms);
@@ -131,6 +140,20 @@ impl TransitionRequest {
             // Nobody is there to decide: what the link says comes about.
             terms.on_timeout = OnTimeout::Force;
         }
+        if let Some(said) = &to.manifest.transition {
+            let take = |to: &mut Duration, said: Option<Duration>| *to = said.unwrap_or(*to);
+            take(&mut terms.drain_deadline, said.drain_deadline);
+            take(&mut terms.min_time, said.min_time);
+            take(&mut terms.deadline, said.deadline);
+            take(&mut terms.bake, said.bake);
+            terms.min_samples = said.min_samples.map_or(terms.min_samples, u64::from);
+            terms.on_timeout = match said.on_drain_timeout {
+                None => terms.on_timeout,
+                Some(OnDrainTimeout::Abort) => OnTimeout::Abort,
+                Some(OnDrainTimeout::Force) => OnTimeout::Force,
+            };
+        }
+        time(&mut terms.bake, self.bake_ms);
         time(&mut terms.drain_deadline, self.drain_deadline_ms);
         time(&mut terms.min_time, self.min_time_ms);
         time(&mut terms.deadline, self.deadline_ms);
@@ -174,11 +197,8 @@ impl Pending {
             remedy: "correct the request".to_owned(),
         };
         let strategy = self.request.strategy(to).map_err(wrong)?;
-        let mut terms = self.request.terms(context, from, self.link.is_none()).map_err(wrong)?;
-        terms.bake = match self.request.bake_ms {
-            Some(ms) => Duration::from_millis(ms),
-            None => Terms::of(&strategy).bake,
-        };
+        let by_link = self.link.is_none();
+        let terms = self.request.terms(context, from, to, &strategy, by_link).map_err(wrong)?;
         let request = Request {
             id: self.id.clone(),
             plugin: station.name().clone(),
@@ -203,7 +223,7 @@ fn facts(prepared: &Prepared, backlogs: Vec<(String, u64)>) -> VersionFacts {
     let waiting = |pattern: &String| {
         backlogs.iter().find(|(own, _)| own == pattern).map_or(0, |(_, waiting)| *waiting)
     };
-    let schema = manifest.extensions.get("x-state-schema").and_then(|it| it.as_str());
+    let schema = manifest.transition.as_ref().and_then(|it| it.state_schema.clone());
     VersionFacts {
         version: manifest.version.clone(),
         library: prepared.facts.library,
@@ -212,8 +232,7 @@ fn facts(prepared: &Prepared, backlogs: Vec<(String, u64)>) -> VersionFacts {
         subscriptions: declared.map(|it| (it.clone(), waiting(&it))).collect(),
         mirror_safe: manifest.mirror_safe,
         probes: u32::try_from(probes::of(manifest).len()).unwrap_or(u32::MAX),
-        state_schema: (manifest.state == Some(StateManifest::Export))
-            .then(|| schema.unwrap_or("default").to_owned()),
+        state_schema: schema.filter(|_| manifest.state == Some(StateManifest::Export)),
         forward_only: manifest.state == Some(StateManifest::ForwardOnly),
     }
 }

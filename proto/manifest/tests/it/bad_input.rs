@@ -134,6 +134,27 @@ fn each_mistake_is_told_with_place_and_remedy() {
             "`mirror_safe`: `true` or `false` is expected, and this is the text `yes`; write `true` or `false`",
         ),
         (
+            "transition: {strategy: gradual, steps: [50, 25]}",
+            Invalid,
+            "`transition.steps[1]`: 25 does not come after 50; write percentages that rise",
+        ),
+        (
+            "transition: {strategy: gradual, steps: [101]}",
+            Invalid,
+            "`transition.steps[0]`: 101 is out of range; write a whole number from 1 to 100",
+        ),
+        (
+            "transition: {steps: [50]}",
+            ProblemKind::Missing,
+            "`transition.strategy`: is missing; add it, for example `strategy: graceful`",
+        ),
+        (
+            "transition: {strategy: blue-green, probes: [{topic: a, to: b}]}",
+            Conflict,
+            "`transition.probes[0].to`: means something only to a probe that expects `forward`; \
+             write `expect: forward`, or remove it",
+        ),
+        (
             "capabilities: [a, a]",
             Invalid,
             "`capabilities[1]`: `a` is there twice; remove one of them",

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use patchbay_manifest::{
-    Format, KeySource, Manifest, OnError, Order, Overflow, Priority, Restart, StateManifest,
-    TransitionStrategy, Unload,
+    Format, KeySource, Manifest, OnDrainTimeout, OnError, Order, Overflow, Priority, ProbeAnswer,
+    Restart, StateManifest, TransitionManifest, TransitionStrategy, Unload,
 };
 use serde_json::json;
 
@@ -79,7 +79,19 @@ health: { interval: 5s, timeout: 500ms, failures: 2 }
 unload: never
 state: forward_only
 mirror_safe: true
-transition: canary
+transition:
+  strategy: canary
+  steps: [5, 50]
+  min_samples: 20
+  min_time: 2s
+  bake: 1m
+  deadline: 1h
+  drain_deadline: 10s
+  on_drain_timeout: force
+  state_schema: orders/1
+  probes:
+    - {topic: orders.new, payload: {id: 1}, expect: forward, to: orders.checked}
+    - {topic: orders.new, payload: nonsense, expect: failed}
 x-owner: { team: storage }
 "#;
 
@@ -123,7 +135,21 @@ fn everything_that_can_be_said_is_understood() {
     assert_eq!(manifest.health.failures, 2);
     assert_eq!(manifest.unload, Unload::Never);
     assert_eq!(manifest.state, Some(StateManifest::ForwardOnly));
-    assert_eq!(manifest.transition, Some(TransitionStrategy::Gradual));
+    let transition = manifest.transition.as_ref().expect("it was given");
+    assert_eq!(transition.strategy, TransitionStrategy::Gradual);
+    assert_eq!(transition.steps.as_deref(), Some(&[5, 50][..]));
+    assert_eq!(
+        (transition.min_samples, transition.bake),
+        (Some(20), Some(Duration::from_secs(60)))
+    );
+    assert_eq!(transition.on_drain_timeout, Some(OnDrainTimeout::Force));
+    assert_eq!(transition.state_schema.as_deref(), Some("orders/1"));
+    assert_eq!(transition.probes[0].payload_bytes(), br#"{"id":1}"#);
+    assert_eq!(transition.probes[1].payload_bytes(), b"nonsense");
+    assert_eq!(transition.probes[1].expect, ProbeAnswer::Failed);
+    let word = parse("name: a\nversion: 1.0.0\ntransition: blue-green\n");
+    let expected = TransitionManifest::of(TransitionStrategy::BlueGreen);
+    assert_eq!(word.transition, Some(expected));
     assert_eq!(manifest.extensions["x-owner"]["team"], "storage");
     assert!(manifest.mirror_safe);
 }

@@ -1,0 +1,152 @@
+//! Transitions in words.
+
+use std::{
+    fmt::Write as _,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use patchbay_gateway::TransitionStatus;
+use patchbay_lifecycle::transition::{Entry, Report, Standing, VersionReport};
+use patchbay_manifest::PluginName;
+
+use crate::output::{Rows, harmless};
+
+/// One line of progress.
+pub(super) fn entry(entry: &Entry, report: &Report) -> String {
+    let clock = time(entry.at_unix_ns);
+    let clock = clock.split('T').nth(1).unwrap_or(&clock).trim_end_matches('Z');
+    format!("{clock}  {:<13} {:>3} %  {}", entry.phase, report.share, harmless(&entry.text))
+}
+
+/// A transition in one sentence.
+pub(super) fn line(report: &Report) -> String {
+    let spec = &report.spec;
+    let waits = if report.paused { ", and waits" } else { "" };
+    let state = match &report.outcome {
+        Some(outcome) if report.ended_unix_ns.is_some() => harmless(&outcome.to_string()),
+        _ => format!("{}{waits}, {} % with {}", report.phase, report.share, spec.to.version),
+    };
+    format!("{} {} -> {}: {state}", spec.plugin, spec.from.version, spec.to.version)
+}
+
+/// Transitions, one a line.
+pub(super) fn table(all: &[Report]) -> String {
+    let mut rows =
+        Rows::new(["PLUGIN", "FROM", "TO", "STRATEGY", "PHASE", "SHARE", "STARTED", "OUTCOME"]);
+    for report in all {
+        let spec = &report.spec;
+        let outcome = report.outcome.as_ref().filter(|_| report.ended_unix_ns.is_some());
+        rows.row([
+            spec.plugin.clone(),
+            spec.from.version.clone(),
+            spec.to.version.clone(),
+            spec.strategy.to_string(),
+            report.phase.clone() + if report.paused { " (waits)" } else { "" },
+            format!("{} %", report.share),
+            time(report.started_unix_ns),
+            outcome.map(|it| harmless(&it.to_string())).unwrap_or_default(),
+        ]);
+    }
+    rows.text("no plugin had a transition since the host was started")
+}
+
+/// Where a plugin's latest transition stands.
+pub(super) fn status(name: &PluginName, status: &TransitionStatus) -> String {
+    if let Some(it) = &status.report {
+        let mut text = String::new();
+        for one in &it.entries {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{}", entry(one, it));
+        }
+        return text + &report(it);
+    }
+    let Some(record) = &status.record else {
+        return format!("{name} had no transition");
+    };
+    let spec = &record.spec;
+    let standing = match &record.standing {
+        Standing::Trial => "on trial".to_owned(),
+        Standing::CutOver => "cut over".to_owned(),
+        Standing::Restoring { outcome } | Standing::Over { outcome } => outcome.to_string(),
+    };
+    format!(
+        "{name} {} -> {}, in a former life of the host: {}",
+        spec.from.version,
+        spec.to.version,
+        harmless(&standing)
+    )
+}
+
+/// Everything that was measured and decided.
+pub(super) fn report(report: &Report) -> String {
+    let mut text = line(report);
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "\n");
+    let mut rows = Rows::new(["VERSION", "SAMPLES", "ERRORS", "RETRIES", "CRASHES", "P50", "P99"]);
+    let spec = &report.spec;
+    for (of, version) in [(&report.stable, &spec.from), (&report.candidate, &spec.to)] {
+        rows.row([
+            version.version.clone(),
+            of.sample.attempts.to_string(),
+            percent(of.error_rate),
+            percent(of.retry_rate),
+            of.sample.crashes.to_string(),
+            latency(of, 0.5),
+            latency(of, 0.99),
+        ]);
+    }
+    text.push_str(&rows.text(""));
+    if let Some(left) = report.bake_left_ms {
+        let left = Duration::from_millis(left);
+        let _ = writeln!(text, "\nbakes for another {}", humantime::format_duration(left));
+    }
+    if let Some(verdict) = report.verdict.as_ref().or(report.latest.as_ref()) {
+        let recorded = if report.verdict.is_some() { "verdict" } else { "so far" };
+        let _ = writeln!(
+            text,
+            "\n{recorded}: {}: {}",
+            verdict.verdict.as_str(),
+            harmless(&verdict.reason)
+        );
+        for finding in &verdict.findings {
+            let word = finding.verdict.as_str();
+            let _ = writeln!(text, "  {word:<12}  {}", harmless(&finding.text));
+        }
+    }
+    let comparison = &report.comparison;
+    if comparison.compared > 0 {
+        let (matched, compared) = (comparison.matched, comparison.compared);
+        let _ = writeln!(text, "\n{matched} of {compared} outputs are equal");
+    }
+    for differs in &comparison.differences {
+        let _ = writeln!(text, "\n{}", harmless(&differs.subject));
+        for (sign, lines) in [('-', &differs.expected), ('+', &differs.found)] {
+            for line in lines.lines() {
+                let _ = writeln!(text, "  {sign} {}", harmless(line));
+            }
+        }
+    }
+    text
+}
+
+fn percent(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.2} %", rate * 100.0))
+}
+
+/// A percentile with the bounds between which it lies.
+fn latency(of: &VersionReport, share: f64) -> String {
+    let found = of.percentiles.iter().find(|(at, _)| (at - share).abs() < 1e-9);
+    let ms = |ns: f64| ns / 1_000_000.0;
+    found.map_or_else(
+        || "-".to_owned(),
+        |(_, it)| {
+            let (value, low, high) = (ms(it.value_ns), ms(it.low_ns), ms(it.high_ns));
+            format!("{value:.2} ms ({low:.2} to {high:.2})")
+        },
+    )
+}
+
+fn time(unix_ns: u64) -> String {
+    let at = UNIX_EPOCH.checked_add(Duration::from_nanos(unix_ns));
+    at.map(|at| humantime::format_rfc3339_millis(at).to_string()).unwrap_or_default()
+}

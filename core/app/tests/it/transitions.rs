@@ -1,0 +1,135 @@
+//! `patchbay transition`, with the binary, a running host and real libraries.
+
+use serde_json::Value;
+
+use crate::support::{Home, LONG, Up, write};
+use patchbay_testkit::eventually;
+
+/// A host on which version 1.2.3 of `echo` serves, and whose libraries hold 1.3.0 as well.
+fn serving() -> (Home, Up) {
+    let home = Home::with_echo();
+    home.ok(&["plugin", "activate", "echo"]);
+    home.add_echo("1.3.0");
+    home.ok(&["plugin", "build", "echo", "--release"]);
+    let up = home.up();
+    (home, up)
+}
+
+fn start<'a>(rest: &[&'a str]) -> Vec<&'a str> {
+    [&["transition", "start", "echo"], rest].concat()
+}
+
+/// Waits until the transition stands as wanted, and returns its report.
+fn until(home: &Home, what: &str, accept: impl Fn(&Value) -> bool) -> Value {
+    eventually(what, LONG, || {
+        let status = home.ok(&["transition", "status", "echo"]);
+        Some(status["report"].clone()).filter(&accept)
+    })
+}
+
+fn version(home: &Home) -> Value {
+    home.ok(&["plugin", "list"])[0]["version"].clone()
+}
+
+#[test]
+fn a_plan_is_printed_and_changes_nothing() {
+    let (home, _up) = serving();
+    let asked = start(&["--to", "1.3.0", "--strategy", "gradual", "--steps", "5,50", "--dry-run"]);
+    let plan = home.ok(&asked);
+    assert_eq!(plan["spec"]["to"]["version"], "1.3.0");
+    assert_eq!(plan["spec"]["strategy"]["steps"], serde_json::json!([5, 50, 100]));
+    let text = home.run(&[&asked[..], &["-o", "table"]].concat()).out;
+    assert!(text.contains("hand 5 % to it") && text.contains("otherwise: rolled back"), "{text}");
+    assert_eq!(version(&home), "1.2.3");
+    assert_eq!(home.ok(&["transition", "list"]), serde_json::json!([]));
+    let none = home.run(&["transition", "status", "echo", "-o", "table"]);
+    assert!(none.out.contains("had no transition"), "{none:?}");
+}
+
+#[test]
+fn a_version_is_replaced_and_the_course_is_told() {
+    let (home, _up) = serving();
+    for _ in 0..20 {
+        home.ok(&["publish", "echo.ack"]);
+    }
+    let ran = home.run(&start(&["--to", "1.3.0", "--why", "a test", "--key", "k", "-o", "table"]));
+    assert_eq!(ran.status, 0, "{ran:?}");
+    for said in ["records the cutover", "serves", "completed", "1.2.3", "1.3.0", "SAMPLES"] {
+        assert!(ran.out.contains(said), "no `{said}` in {}", ran.out);
+    }
+    assert_eq!(version(&home), "1.3.0");
+    home.ledger_says("done", 20);
+    let report = until(&home, "the end", |report| !report["ended_unix_ns"].is_null());
+    assert_eq!(report["spec"]["why"], "a test");
+    assert_eq!(report["outcome"]["kind"], "completed");
+    // The same key is the same transition; without it this version serves already.
+    let again = home.ok(&start(&["--to", "1.3.0", "--key", "k"]));
+    assert_eq!(again["spec"]["id"], report["spec"]["id"]);
+    home.run(&start(&["--to", "1.3.0"])).failed(4, &["serves already"]);
+    let generations = home.ok(&["plugin", "generations", "echo"]);
+    assert_eq!(
+        (&generations[0]["version"], &generations[0]["serving"]),
+        (&"1.3.0".into(), &true.into())
+    );
+    let list = home.run(&["transition", "list", "-o", "table"]).out;
+    assert!(list.contains("completed (done)") && list.contains("graceful"), "{list}");
+}
+
+#[test]
+fn a_gradual_transition_is_paused_resumed_promoted_and_rolled_back_by_hand() {
+    let (home, _up) = serving();
+    let patient =
+        ["--strategy", "gradual", "--steps", "50", "--min-time", "1h", "--deadline", "9h"];
+    let asked = [&start(&["--to", "1.3.0", "--no-wait", "--bake", "1h"])[..], &patient].concat();
+    home.ok(&asked);
+    let shifting = |report: &Value| report["phase"] == "shifting" && report["share"] == 50;
+    let report = until(&home, "half of it", shifting);
+    assert_eq!(report["outcome"], Value::Null);
+
+    let id = report["spec"]["id"].as_str().expect("an id").to_owned();
+    home.run(&asked).failed(4, &["runs", &id]);
+    assert_eq!(home.ok(&["transition", "pause", "echo"])["paused"], true);
+    assert_eq!(home.ok(&["transition", "resume", "echo"])["paused"], false);
+    home.run(&["transition", "resume", "echo"]).failed(4, &["does not wait"]);
+    // Both versions serve, each its half.
+    for _ in 0..40 {
+        home.ok(&["publish", "echo.ack"]);
+    }
+    home.ledger_says("done", 40);
+
+    home.ok(&["transition", "promote", "echo"]);
+    until(&home, "the bake", |report| report["phase"] == "baking");
+    home.run(&["transition", "abort", "echo"]).failed(4, &["roll it back"]);
+    assert_eq!(version(&home), "1.3.0");
+    home.ok(&["transition", "rollback", "echo"]);
+    let followed = home.run(&["transition", "status", "echo", "--follow", "-o", "table"]);
+    followed.failed(1, &["rolled back", "1.2.3 serves"]);
+    assert!(followed.out.contains("generation") && followed.out.contains("serves again"));
+    assert_eq!(version(&home), "1.2.3");
+    home.run(&["transition", "pause", "echo"]).failed(1, &["no transition"]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_starts() {
+    let (home, _up) = serving();
+    let broken = home.path("plugins/libraries/development/libbroken.so");
+    write(&broken, "no library");
+    let broken = broken.to_str().expect("text");
+    let gradual = ["--to", "1.3.0", "--strategy", "gradual"];
+    let with = |rest: &[&str]| home.run(&start(&[&gradual[..], rest].concat()));
+    with(&["--steps", "0,100"]).failed(2, &["0 %", "between 1 and 100"]);
+    with(&["--steps", "101"]).failed(2, &["101 %", "between 1 and 100"]);
+    with(&["--steps", "50,25"]).failed(2, &["do not rise"]);
+    with(&["--deadline", "0s"]).failed(2, &["deadline"]);
+    with(&["--require-dlq-pass", "101%"]).failed(2, &["percentage"]);
+    home.run(&start(&["--to", "9.9.9"])).failed(1, &["9.9.9", "build it"]);
+    home.run(&start(&["--to", broken])).failed(1, &["ELF"]);
+    home.run(&start(&["--to", "1.2.3"])).failed(4, &["serves already"]);
+    let mirror = ["--to", "1.3.0", "--strategy", "blue-green", "--mirror", "true"];
+    home.run(&start(&mirror)).failed(2, &["mirror_safe"]);
+    home.run(&start(&["--to", "1.3.0", "--strategy", "blue-green"])).failed(2, &["probes"]);
+    home.run(&["transition", "start", "nobody", "--to", "1.3.0"]).failed(1, &["no plugin"]);
+    home.run(&["transition", "rollback", "echo"]).failed(1, &["no transition"]);
+    assert_eq!(version(&home), "1.2.3");
+    assert_eq!(home.ok(&["transition", "list"]), serde_json::json!([]));
+}
