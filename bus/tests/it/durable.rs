@@ -11,6 +11,7 @@ mod orphans;
 mod poison;
 mod publishing;
 mod standing;
+mod stress;
 
 use std::{sync::Arc, time::Duration};
 

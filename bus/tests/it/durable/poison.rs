@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchbay_bus::{Begin, DeadCause, Park, Taken};
+use patchbay_bus::{Begin, DeadCause, Fault, FaultClass, Park, Taken};
 
 use super::*;
 
@@ -158,4 +158,22 @@ fn suspects_of_a_plugin_that_does_not_come_back_hold_nobody_up() {
         .publish(patchbay_bus::Outgoing { topic: "u.a", payload: b"x", ..Default::default() })
         .unwrap();
     assert_eq!(drain(&mut seat(&other, 1), |_| None), ["x"]);
+}
+
+#[test]
+fn nobody_is_charged_with_a_death_that_may_have_been_another_one() {
+    let mut life = Life::first();
+    let subscription = life.subscribe("t", |_| {});
+    life.publish("a");
+    life.publish("b");
+    let mut old = seat(&subscription, 1);
+    assert_eq!(old.take(9, Park::No), Taken::Batch(2));
+    old.begin(0);
+    let life = life.die();
+    let subscription = life.subscribe("t", |spec| spec.retry.max_failures = 1);
+    let fault = Fault { class: FaultClass::Transient, text: "no".into() };
+    let seen = drain(&mut seat(&subscription, 1), |_| Some(Verdict::Fault(fault.clone())));
+    assert_eq!(seen, ["a", "b"]);
+    let ledger = subscription.ledger();
+    assert_eq!((ledger.dead, ledger.delayed), (0, 2), "one failure each");
 }
