@@ -286,6 +286,7 @@ impl Broker {
     /// # Errors
     /// When the system gives no thread.
     pub fn start_timer(&self) -> std::io::Result<()> {
+        self.tidy_later();
         self.0.timer.start()
     }
 

@@ -6,10 +6,11 @@ use std::sync::{Arc, Weak};
 use patchbay_journal::{Level, Record};
 
 use crate::{
-    broker::Broker,
+    broker::{Broker, Inner},
     dead_letters::{DeadLetter, DeadLetters},
     subscription::Subscription,
     sync::lock,
+    wake::Wake,
 };
 
 /// A dead letter was not sent back.
@@ -68,6 +69,7 @@ impl Broker {
                 let now_ns = self.inner().clock.now_ns();
                 let (redriven, due) = subscription.queue.redrive(&letter, key, now_ns);
                 subscription.arm(due);
+                subscription.announce();
                 redriven
             }
         };
@@ -116,6 +118,28 @@ impl Broker {
     pub(crate) fn move_up(&self) {
         for subscription in self.everybody() {
             subscription.arm(subscription.queue.bury_pending());
+        }
+    }
+
+    /// Looks after the dead letters now and then, as long as the bus lives.
+    pub(crate) fn tidy_later(&self) {
+        let due_ns = self.clock().now_ns().saturating_add(TIDY_EVERY_NS);
+        // Too many timers: what is too old goes with the next start.
+        let _timer = self.wake_at(due_ns, Arc::new(Tidy(self.downgrade())));
+    }
+}
+
+/// How often letters that are too old are looked for.
+const TIDY_EVERY_NS: u64 = 60_000_000_000;
+
+/// The timer must not keep the bus alive.
+struct Tidy(Weak<Inner>);
+
+impl Wake for Tidy {
+    fn wake(&self) {
+        if let Some(broker) = self.0.upgrade().map(Broker::from_inner) {
+            broker.tidy();
+            broker.tidy_later();
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     place::Place,
     record::{
         Begun, Checkpoint, Dead, Ended, KeyValue, Moved, Publish, Record, Redriven, Settled,
-        SubscriptionState, Target,
+        Subscribe, SubscriptionState, Target,
     },
     wire::List,
 };
@@ -31,6 +31,9 @@ pub(crate) struct Books {
     pub(crate) next_sub: u32,
     pub(crate) life: u64,
     pub(crate) observed_ns: u64,
+    /// Records are missing: a subscription that nobody has made yet is one whose making is lost,
+    /// and the next checkpoint says who it is.
+    pub(crate) damaged: bool,
 }
 
 /// A dead letter.
@@ -108,6 +111,10 @@ impl Books {
         self.next_seq += 1;
         self.observed_ns = self.observed_ns.max(publish.observed_ns);
         for target in publish.targets {
+            if self.damaged {
+                let unknown = Subscribe { sub: target.sub, owner: "", pattern: "" };
+                self.subs.entry(target.sub).or_insert_with(|| Book::new(&unknown));
+            }
             if let Some(book) = self.subs.get_mut(&target.sub) {
                 book.accept(target.id, place);
             }
@@ -205,6 +212,9 @@ impl Books {
             let subscribe = state.subscribe;
             let book = self.subs.entry(subscribe.sub).or_insert_with(|| Book::new(&subscribe));
             book.next_id = book.next_id.max(state.next_id);
+            if book.owner.is_empty() {
+                (book.owner, book.pattern) = (subscribe.owner.into(), subscribe.pattern.into());
+            }
             book.counters = state.counters;
         }
         self.subs.retain(|sub, _| checkpoint.subs.iter().any(|state| state.subscribe.sub == *sub));

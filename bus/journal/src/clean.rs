@@ -27,6 +27,9 @@ use crate::{
 const SHARE: u64 = 4;
 /// How many segments there must be before that is looked at.
 const SEGMENTS_MIN: usize = 3;
+/// About the bytes that a key takes when it is copied. Where keys fill a good part of a segment, it
+/// stays until their window has passed: copied, they would fill the next one.
+const KEY_BYTES: u64 = 128;
 /// How many keys one record copies forward.
 const KEYS_MAX: usize = 256;
 
@@ -60,6 +63,10 @@ impl Head {
         oldest.keys > 0
             && newer < config.dedup_keys_max as u64
             && self.books.observed_ns < oldest.last_key_ns.saturating_add(window)
+    }
+
+    fn keys_fill(&self, oldest: &Used, config: &JournalConfig) -> bool {
+        oldest.keys * KEY_BYTES > oldest.segment.size / SHARE && self.needs_keys(oldest, config)
     }
 
     /// How many deliveries and dead letters have their message in the oldest segment.
@@ -166,6 +173,7 @@ impl Shared {
         let head = lock(&self.head);
         let Some(oldest) = head.used.front() else { return false };
         head.used.len() >= SEGMENTS_MIN
+            && !head.keys_fill(oldest, &self.config)
             && head.burden(oldest.segment.number) <= oldest.deliveries / SHARE
     }
 
@@ -179,7 +187,8 @@ impl Shared {
             };
             let burden = head.burden(oldest.segment.number);
             // What would be written again must be less than what is gained.
-            if pressure && burden > oldest.deliveries / 2 {
+            let much = burden > oldest.deliveries / 2 || head.keys_fill(oldest, &self.config);
+            if pressure && much {
                 return false;
             }
             (oldest.clone(), head.needed(oldest.segment.number))

@@ -26,6 +26,8 @@ pub(crate) const MAKING: &str = "segment.next";
 pub(crate) const SPARES_MAX: usize = 4;
 /// How many segments are made ahead at most.
 const AHEAD_MAX: usize = 4;
+/// How many segments are made or copied in one go, so that whoever asked gets on.
+const ROUNDS_MAX: usize = 64;
 /// Zeroes are written in pieces of this size.
 const PIECE: usize = 1 << 20;
 
@@ -43,7 +45,7 @@ impl Shared {
     /// Makes and frees segments as far as that is due. True when it is worth looking again soon.
     pub(crate) fn tend_folder(&self) -> bool {
         let mut folder = lock(&self.folder);
-        loop {
+        for _ in 0..ROUNDS_MAX {
             if self.failed.get().is_some() {
                 return false;
             }
@@ -74,6 +76,7 @@ impl Shared {
                 }
             }
         }
+        true
     }
 
     /// Copies the oldest segment forward, once: what keeps it after that is damaged.

@@ -49,6 +49,12 @@ pub struct JournalHealth {
 // === impl Journal ===
 
 impl Journal {
+    /// Why it failed, if it has.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failed> {
+        self.shared.failed.get()
+    }
+
     /// How it is doing now.
     #[must_use]
     pub fn health(&self) -> JournalHealth {

@@ -76,10 +76,14 @@ impl Manifest {
 }
 
 fn parse(bytes: &[u8]) -> Found {
-    let Ok(text) = std::str::from_utf8(bytes) else { return Found::Broken };
+    let text = std::str::from_utf8(bytes).ok().and_then(|text| {
+        let (body, crc) = text.split_at_checked(text.rfind("crc ")?)?;
+        (crc == format!("crc {:08x}\n", crc32c::crc32c(body.as_bytes()))).then_some(body)
+    });
+    let Some(text) = text else { return Found::Broken };
     let mut lines = text.lines();
-    let version = lines.next().and_then(|line| line.strip_prefix(TITLE)?.parse::<u32>().ok());
-    match version {
+    // Of every version, this much is the same.
+    match lines.next().and_then(|line| line.strip_prefix(TITLE)?.parse::<u32>().ok()) {
         None => return Found::Broken,
         Some(VERSION) => {}
         Some(other) => return Found::Version(other),
@@ -93,15 +97,5 @@ fn parse(bytes: &[u8]) -> Found {
             from: field("from ")?.parse().ok()?,
         })
     })();
-    match manifest {
-        // Written again and compared: every byte of the file is checked.
-        Some(manifest)
-            if text.strip_prefix(&manifest.body()).is_some_and(|rest| {
-                rest == format!("crc {:08x}\n", crc32c::crc32c(manifest.body().as_bytes()))
-            }) =>
-        {
-            Found::Whole(manifest)
-        }
-        _ => Found::Broken,
-    }
+    manifest.map_or(Found::Broken, Found::Whole)
 }

@@ -61,6 +61,7 @@ impl Journal {
         at.put_in_order(&mut read, &manifest)?;
         let spares = at.tidy(&config, &manifest)?;
         reconcile(&mut read);
+        read.books.damaged = false;
         let mut report = read.report;
         report.live = read.books.subs.values().map(|book| book.live.len()).sum();
         let (observed_ns, life) = (read.books.observed_ns, read.books.life + 1);

@@ -96,6 +96,31 @@ impl Journal {
         }
     }
 
+    /// The messages of several unsettled deliveries of a subscription, in the order of `ids`, which
+    /// should rise: neighbours are found in one walk.
+    #[must_use]
+    pub fn read_deliveries(&self, sub: u32, ids: &[u64]) -> Vec<Result<Stored, ReadError>> {
+        let mut walk: Option<Walk> = None;
+        let read = |&id: &u64| {
+            let found = lock(&self.shared.head).locate(Target { sub, id });
+            match found.ok_or(ReadError::Gone { segment: 0, offset: 0 })? {
+                Located::At(place) => self.shared.read(place),
+                Located::From(place, target) => {
+                    let near = walk.take().filter(|walk| {
+                        let at = walk.place();
+                        at.segment == place.segment && at.offset >= place.offset
+                    });
+                    let mut on = near.map_or_else(|| self.shared.walk(place), Ok)?;
+                    let found = on.publisher_of(target)?;
+                    walk = Some(on);
+                    // Passed already when ids do not rise: looked for from the start.
+                    found.map_or_else(|| self.shared.find(place, target), Ok)
+                }
+            }
+        };
+        ids.iter().map(read).collect()
+    }
+
     /// The message of a dead letter.
     ///
     /// # Errors
@@ -166,13 +191,8 @@ impl Shared {
     /// Looks for the record that publishes a delivery.
     fn find(&self, from: Place, target: Target) -> Result<Stored, ReadError> {
         let Place { segment, offset } = from;
-        let mut walk = self.walk(from)?;
-        while let Some((place, frame)) = walk.next()? {
-            if published(&frame, target.sub).is_some_and(|id| id == target.id) {
-                return Stored::new(&frame, place).ok_or(ReadError::Damaged { segment, offset });
-            }
-        }
-        Err(ReadError::Gone { segment, offset })
+        let found = self.walk(from)?.publisher_of(target)?;
+        found.ok_or(ReadError::Gone { segment, offset })
     }
 
     /// The records from there to the end of the segment as it is now.
@@ -192,6 +212,24 @@ impl Shared {
             Ordering::Less => used.end,
             Ordering::Equal => written.offset,
             Ordering::Greater => HEAD as u64,
+        }
+    }
+}
+
+impl Walk {
+    /// Goes on to the record that publishes that delivery; `None` when it is not there.
+    fn publisher_of(&mut self, target: Target) -> Result<Option<Stored>, ReadError> {
+        loop {
+            let Some((place, frame)) = self.next()? else { return Ok(None) };
+            match published(&frame, target.sub) {
+                Some(id) if id == target.id => return Ok(Stored::new(&frame, place)),
+                // Ids rise: it is not behind this one.
+                Some(id) if id > target.id => {
+                    self.back(place);
+                    return Ok(None);
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -38,9 +38,9 @@ pub struct Recovered {
 pub struct RecoveredSub {
     /// Its number.
     pub sub: u32,
-    /// The plugin that owns it.
+    /// The plugin that owns it; empty when that is lost to damage.
     pub owner: Box<str>,
-    /// The topics it wants.
+    /// The topics it wants; empty when that is lost to damage.
     pub pattern: Box<str>,
     /// The id of its next delivery.
     pub next_id: u64,

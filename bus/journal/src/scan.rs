@@ -278,6 +278,7 @@ impl<'a> Reader<'a> {
 
     /// The records before that one are lost.
     fn lose(&mut self, frame: &Frame<'_>, segment: u64) {
+        self.scan.books.damaged = true;
         let next = self.scan.link.number;
         let seq = match Record::decode(frame.kind, frame.body) {
             Ok(Record::Publish(publish) | Record::Forward { publish, .. }) => Some(publish.seq),

@@ -6,6 +6,7 @@ use patchbay_journal::{Level, Record, Redriven, Target};
 
 use super::{
     desk::History,
+    intake::Sealed,
     service::{Due, Queue},
 };
 use crate::{dead_letters::DeadLetter, delivery::Delivery, redrive::RedriveError};
@@ -28,7 +29,8 @@ impl Queue {
         due
     }
 
-    /// Accepts a dead letter once more, with a clean count.
+    /// Accepts a dead letter once more, with a clean count. Where the journal has it, that is one
+    /// record, and nothing is handed out before it is on the device.
     pub(crate) fn redrive(
         &self,
         letter: &DeadLetter,
@@ -36,61 +38,57 @@ impl Queue {
         now_ns: u64,
     ) -> (Result<(), RedriveError>, Due) {
         let number = letter.number;
-        // In two steps where the journal has it: recorded, and then handed out.
-        let id = match self.next_id(letter, now_ns) {
-            Ok(id) => id,
-            Err(error) => return (Err(error), Due::MAX),
-        };
-        self.at_desk(|desk, inbox, after| {
+        let (redriven, due) = self.at_desk(|desk, inbox, after| {
             if desk.closed {
                 return Err(RedriveError::Gone { number, owner: letter.owner.to_string() });
             }
-            let mut delivery = Delivery::new(letter.message.clone(), id, key, now_ns);
+            let mut state = inbox.lock();
+            let mut delivery = Delivery::new(letter.message.clone(), state.upcoming(), key, now_ns);
             delivery.set_troubled();
-            if letter.is_durable {
+            let mut record = 0;
+            if let Some(journal) = self.journal.as_ref().filter(|_| letter.is_durable) {
+                let redriven = Redriven {
+                    letter: number,
+                    target: Target { sub: self.id as u32, id: delivery.id() },
+                    redrives: letter.redrives + 1,
+                    at_unix_ns: now_ns.wrapping_add(desk.unix_offset),
+                };
+                let at = journal.append(&Record::Redriven(redriven));
+                record = at.map_err(|_| RedriveError::Journal { number })?.number;
                 delivery.set_durable();
-                if let Some(durable) = &mut desk.durable {
-                    durable.is_used = true;
-                    durable.known.insert(id);
+                if let Some(durable) = desk.durable.as_mut().filter(|_| state.intake.is_spilling())
+                {
+                    durable.known.insert(delivery.id());
                 }
             }
+            state.next_id();
             let history = History {
                 failures: 0,
                 redrives: letter.redrives + 1,
                 last: letter.history.clone(),
             };
-            desk.histories.insert(id, history);
+            desk.histories.insert(delivery.id(), history);
+            if record != 0 {
+                let level = Level::Disk;
+                state.intake.seal(Sealed { record, level, due_ns: 0, delivery });
+                return Ok(record);
+            }
+            drop(state);
             desk.stage(inbox, after);
             desk.store.add_all(&mut vec![delivery], &desk.split);
             inbox.report(desk.load(), &mut after.wakes);
             desk.pass_on(inbox, None, false, u64::MAX, after);
-            Ok(())
-        })
-    }
-
-    /// The id of a letter's new delivery, recorded if the letter is.
-    fn next_id(&self, letter: &DeadLetter, now_ns: u64) -> Result<u64, RedriveError> {
-        let number = letter.number;
-        let desk = self.lock_desk();
-        let mut state = self.inbox.lock();
-        if desk.closed {
-            return Err(RedriveError::Gone { number, owner: letter.owner.to_string() });
-        }
-        let Some(journal) = self.journal.as_ref().filter(|_| letter.is_durable) else {
-            return Ok(state.next_id());
+            Ok(0)
+        });
+        let result = match (redriven, &self.journal) {
+            (Ok(record), Some(journal)) if record != 0 => {
+                // Refused, it is not known whether it is recorded: after a restart the letter is
+                // back, or its delivery.
+                let reached = journal.wait(record, Level::Disk);
+                reached.map_err(|_| RedriveError::Journal { number })
+            }
+            (result, _) => result.map(drop),
         };
-        let redriven = Redriven {
-            letter: number,
-            target: Target { sub: self.id as u32, id: state.upcoming() },
-            redrives: letter.redrives + 1,
-            at_unix_ns: now_ns.wrapping_add(desk.unix_offset),
-        };
-        let at = journal.append(&Record::Redriven(redriven));
-        let at = at.map_err(|_| RedriveError::Journal { number })?;
-        let id = state.next_id();
-        drop((state, desk));
-        // Not known whether it is recorded: the letter is back after a restart, or its delivery.
-        journal.wait(at.number, Level::Disk).map_err(|_| RedriveError::Journal { number })?;
-        Ok(id)
+        (result, due)
     }
 }

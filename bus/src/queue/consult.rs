@@ -3,15 +3,26 @@
 
 use std::mem;
 
-use patchbay_journal::{Attempt, Journal, Record, Span};
+use patchbay_journal::{AppendError, Attempt, Journal, Record, Span};
 
 use super::{
     desk::After,
     refill::Reading,
     seat::{Park, Taken},
-    service::{Due, Queue, Time},
+    service::{Due, OFFER_AGAIN_NS, Queue, Time},
     window::Hand,
 };
+
+/// Whether attempts may begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// They are written down.
+    Written,
+    /// There is no room for it now.
+    NoRoom,
+    /// It cannot be written down any more.
+    Failed,
+}
 
 impl Queue {
     /// Fetches more for everybody, if this lane was sent, and tells the journal what is about to
@@ -39,7 +50,8 @@ impl Queue {
             }
         }
         if hand.is_durable && !self.begin_or_give_back(journal, hand, time) {
-            return (Taken::Empty { next_due_ns: None }, due);
+            let again = time.now_ns.saturating_add(OFFER_AGAIN_NS);
+            return (Taken::Empty { next_due_ns: None }, due.min(again));
         }
         (taken, due)
     }
@@ -52,12 +64,16 @@ impl Queue {
         hand: &mut Hand,
         time: Time,
     ) -> bool {
-        if self.begin_window(journal, hand, time) {
+        let written = self.begin_window(journal, hand, time);
+        if written == Begin::Written {
             return true;
         }
         self.at_desk(|desk, inbox, after| {
             if let Some(durable) = &mut desk.durable {
-                durable.is_halted = true;
+                match written {
+                    Begin::NoRoom => durable.is_blocked = true,
+                    Begin::Written | Begin::Failed => durable.is_halted = true,
+                }
             }
             desk.settle(hand, time.now_ns, after);
             mem::swap(&mut hand.current, &mut hand.previous);
@@ -68,7 +84,7 @@ impl Queue {
     }
 
     /// Records the attempts of a window before the first of them begins (P-14).
-    fn begin_window(&self, journal: &Journal, hand: &Hand, time: Time) -> bool {
+    fn begin_window(&self, journal: &Journal, hand: &Hand, time: Time) -> Begin {
         let mut attempts: Vec<Attempt> = Vec::new();
         for delivery in hand.current.iter().filter(|delivery| delivery.is_durable()) {
             let (id, attempt) = (delivery.id(), delivery.attempt());
@@ -89,7 +105,10 @@ impl Queue {
             at_unix_ns: time.unix_ns,
             attempts: attempts[..].into(),
         };
-        let written = journal.append(&Record::Begun(begun));
-        written.is_ok_and(|at| journal.write_through(at.number).is_ok())
+        match journal.append(&Record::Begun(begun)) {
+            Ok(at) if journal.write_through(at.number).is_ok() => Begin::Written,
+            Err(AppendError::StorageFull { .. }) => Begin::NoRoom,
+            Ok(_) | Err(_) => Begin::Failed,
+        }
     }
 }

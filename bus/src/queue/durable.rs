@@ -47,6 +47,8 @@ pub(crate) struct Durable {
     pub(super) known: HashSet<u64, FixedState>,
     /// A lane is away for more.
     pub(super) is_fetching: bool,
+    /// The journal had no room for what was to begin: looked at again at the next tick.
+    pub(super) is_blocked: bool,
     /// The journal cannot be read or written: nothing is handed out any more.
     pub(super) is_halted: bool,
     /// What is known of forwards whose settlement is not recorded here, by delivery.
@@ -76,6 +78,7 @@ pub(crate) struct Errand {
 }
 
 /// What it came back with.
+#[derive(Default)]
 pub(crate) struct Fetched {
     /// Deliveries whose time has come.
     pub(super) due: Vec<Delivery>,
@@ -84,7 +87,12 @@ pub(crate) struct Fetched {
     pub(super) reader: Option<journal::Backlog>,
     /// Something cannot be read.
     pub(super) is_broken: bool,
+    /// How many fresh ones the journal should have had at most, and at least one of them.
+    pub(super) expected: usize,
 }
+
+/// Most settlements that wait for room in the journal.
+const ENDS_MAX: usize = 100_000;
 
 // === impl Durable ===
 
@@ -104,6 +112,7 @@ impl Durable {
             reader: None,
             known: HashSet::default(),
             is_fetching: false,
+            is_blocked: false,
             is_halted: false,
             forwards: HashMap::default(),
             ends: Vec::new(),
@@ -167,9 +176,11 @@ impl Durable {
         }
         let at_unix_ns = self.now_ns.wrapping_add(self.unix_offset);
         let settled = journal::Settled { sub: self.sub, at_unix_ns, ends: ends[..].into() };
-        // What cannot be recorded happened all the same; a restart repeats it.
-        let _recorded = self.write(&Record::Settled(settled));
-        self.ends.clear();
+        // What cannot be recorded happened all the same. When there is room it is recorded with the
+        // next ones; otherwise a restart repeats it.
+        if self.write(&Record::Settled(settled)) || self.is_halted || self.ends.len() > ENDS_MAX {
+            self.ends.clear();
+        }
     }
 
     /// A delivery goes back to where it waits, or waits for a time.

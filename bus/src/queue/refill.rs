@@ -69,7 +69,8 @@ impl Desk {
         durable.is_fetching = true;
         after.errand = Some(Errand {
             stubs,
-            reader: durable.reader.take(),
+            // Where it stopped, newer ones may have stood in memory and be settled or not.
+            reader: durable.reader.take().filter(|reader| reader.position() >= from),
             from,
             upto,
             room: Load { count: behind.min(room.count - n), ..room },
@@ -84,14 +85,16 @@ impl Desk {
         now_ns: u64,
         after: &mut After,
     ) {
-        let Fetched { due, mut fresh, reader, is_broken } = fetched;
+        let Fetched { due, mut fresh, reader, is_broken, expected } = fetched;
+        // The journal counts it and cannot find it: nothing is handed out on a guess.
+        let is_missing = expected > 0 && fresh.is_empty();
         let Some(durable) = &mut self.durable else { return };
         if !durable.known.is_empty() {
             fresh.retain(|(_, delivery)| !durable.known.remove(&delivery.id()));
         }
         durable.is_fetching = false;
         durable.away = 0;
-        durable.is_halted |= is_broken;
+        durable.is_halted |= is_broken || is_missing;
         durable.reader = reader;
         durable.is_used = true;
         let read = Load {
@@ -131,8 +134,7 @@ impl Errand {
     /// Reads. No lock is held.
     pub(super) fn run(mut self, reading: &Reading<'_>) -> Fetched {
         let mut slab = Slab::new();
-        let mut fetched =
-            Fetched { due: Vec::new(), fresh: Vec::new(), reader: None, is_broken: false };
+        let mut fetched = Fetched { expected: self.room.count, ..Fetched::default() };
         for stub in self.stubs {
             match reading.read(&stub) {
                 Ok(stored) => fetched.due.push(reading.delivery(stub, &stored, &mut slab)),
@@ -167,6 +169,9 @@ impl Reading<'_> {
     pub(super) fn read(&self, stub: &Stub) -> Result<Stored, ReadError> {
         // What the journal has copied forward stands somewhere else.
         let target = Target { sub: self.sub, id: stub.id };
+        if stub.place == 0 {
+            return self.journal.read_delivery(target);
+        }
         let there = self.journal.read(Place::unpack(stub.place));
         there.or_else(|_| self.journal.read_delivery(target))
     }
@@ -175,7 +180,7 @@ impl Reading<'_> {
     pub(super) fn delivery(&self, stub: Stub, stored: &Stored, slab: &mut Slab) -> Delivery {
         let publish = stored.publish();
         let message = message(&publish, slab);
-        message.set_mark(stub.place);
+        message.set_mark(stored.place().pack());
         let age = self.journal.observed(self.time.now_ns).saturating_sub(publish.observed_ns);
         let mut delivery = stub.with(message, self.time.now_ns.wrapping_sub(age));
         let key = self.spec.key_of(delivery.message());

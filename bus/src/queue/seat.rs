@@ -130,6 +130,10 @@ impl Seat {
     #[must_use]
     #[inline]
     pub fn accepted_unix_ns(&self, delivery: &Delivery) -> u64 {
+        if delivery.is_durable() {
+            // Another life may have accepted it, by another clock.
+            return delivery.message().time_ns();
+        }
         delivery.accepted_ns().wrapping_add(self.subscription.unix_offset())
     }
 

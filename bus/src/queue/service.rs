@@ -64,7 +64,7 @@ pub struct Backlog {
 }
 
 /// How long a probe waits before it is offered again.
-const OFFER_AGAIN_NS: u64 = 100_000_000;
+pub(super) const OFFER_AGAIN_NS: u64 = 100_000_000;
 
 /// One instant on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -273,7 +273,8 @@ impl Queue {
         let (_, due) = self.at_desk(|desk, inbox, after| {
             desk.expire(now_ns);
             inbox.report(desk.load(), &mut after.wakes);
-            if desk.breaker.as_ref().is_some_and(|breaker| !breaker.is_closed()) {
+            let blocked = desk.durable.as_mut().is_some_and(|it| mem::take(&mut it.is_blocked));
+            if blocked || desk.breaker.as_ref().is_some_and(|breaker| !breaker.is_closed()) {
                 // Those who rest at an open breaker have no bit: one of them will get the probe.
                 desk.wake_all(inbox, after);
             }

@@ -1,10 +1,14 @@
 //! The journal from outside.
 
+mod cleaning;
 mod common;
 mod crash_states;
+mod damage;
 mod disk;
 mod failures;
+mod full;
 mod model;
 #[cfg(feature = "planted-faults")]
 mod planted;
+mod threads;
 mod workload;

@@ -33,6 +33,35 @@ fn a_backlog_beyond_memory_comes_back_whole_and_in_order() {
 }
 
 #[test]
+fn a_queue_that_spills_again_and_again_hands_everything_out_once() {
+    let mut life = Life::first();
+    let subscription = life.subscribe("t", small);
+    let mut seat = seat(&subscription, 1);
+    let (mut published, mut seen) = (0, Vec::new());
+    for round in 0..12 {
+        for _ in 0..[5, 60, 31, 90][round % 4] {
+            life.publish(&format!("{published:04}"));
+            published += 1;
+        }
+        if round % 3 == 1 {
+            // Some stay in memory when the next ones spill.
+            if let Taken::Batch(n) = seat.take(9, Park::No) {
+                for i in 0..n {
+                    seat.begin(i);
+                    seen.push(text(&seat.deliveries()[i]).to_owned());
+                }
+                seat.settle();
+            }
+        } else {
+            seen.extend(drain(&mut seat, |_| None));
+        }
+    }
+    seen.extend(drain(&mut seat, |_| None));
+    assert_eq!(seen, (0..published).map(|n| format!("{n:04}")).collect::<Vec<_>>());
+    assert_eq!(ledger_of(&subscription).3, published);
+}
+
+#[test]
 fn a_backlog_is_worked_off_in_order_over_deaths() {
     let mut life = Life::first();
     let all: Vec<String> = (0..400).map(|n| format!("{n:03}")).collect();

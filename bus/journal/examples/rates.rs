@@ -1,0 +1,142 @@
+//! Bare rates of the journal on the disk under a folder, for whoever works on it. The figures that
+//! the project stands by are made in `bench/`.
+//!
+//! `cargo run --release -p patchbay-journal --example rates -- FOLDER`
+
+#![allow(clippy::expect_used, reason = "an example that cannot go on stops")]
+
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use patchbay_journal::{
+    DiskStorage, End, Ended, Journal, JournalConfig, Level, List, Moment, Publish, Record, Settled,
+    Span, Subscribe, Target,
+};
+
+const NOW: Moment = Moment { unix_ns: 1_700_000_000_000_000_000, mono_ns: 1 };
+const FOR: Duration = Duration::from_secs(2);
+
+fn main() {
+    let folder = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    raw(&folder);
+    for (level, threads, flight) in [
+        (Level::Disk, 1, 1),
+        (Level::Disk, 1, 256),
+        (Level::Disk, 64, 1),
+        (Level::Disk, 256, 1),
+        (Level::Process, 1, 1),
+        (Level::Process, 1, 64),
+        (Level::Process, 1, 1024),
+        (Level::Process, 4, 64),
+        (Level::Memory, 1, 1024),
+    ] {
+        publishes(&folder, level, threads, flight);
+    }
+    recovery(&folder, 1_000_000);
+}
+
+fn raw(folder: &Path) {
+    let path = folder.join("raw");
+    let file = File::create(&path).expect("create");
+    file.write_all_at(&vec![0; 32 << 20], 0).expect("fill");
+    file.sync_data().expect("flush");
+    let (start, mut count) = (Instant::now(), 0_u64);
+    while start.elapsed() < FOR {
+        file.write_all_at(&[1; 320], count * 320 % (31 << 20)).expect("write");
+        file.sync_data().expect("flush");
+        count += 1;
+    }
+    std::fs::remove_file(path).expect("remove");
+    println!(
+        "raw append + fdatasync, 320 B: {:.0}/s",
+        count as f64 / start.elapsed().as_secs_f64()
+    );
+}
+
+fn open(folder: &Path) -> (tempfile::TempDir, Arc<Journal>) {
+    let folder = tempfile::tempdir_in(folder).expect("make a folder");
+    let storage = Arc::new(DiskStorage::at(folder.path()));
+    let (journal, _) = Journal::open(storage, JournalConfig::default(), NOW).expect("open");
+    let subscribe = Subscribe { sub: 1, owner: "bench", pattern: "bench.>" };
+    journal.append(&Record::Subscribe(subscribe)).expect("append");
+    (folder, journal)
+}
+
+fn message<'a>(targets: &'a [Target], payload: &'a [u8]) -> Record<'a> {
+    Record::Publish(Publish {
+        seq: 0,
+        mid: 1 << 100,
+        time_ns: NOW.unix_ns,
+        expires_ns: 0,
+        not_before_ns: 0,
+        observed_ns: 1,
+        hops: 0,
+        level: Level::Disk,
+        topic: "bench.orders",
+        key: "",
+        headers: List::default(),
+        payload,
+        dedup: None,
+        targets: targets.into(),
+    })
+}
+
+fn publishes(folder: &Path, level: Level, threads: u64, flight: u64) {
+    let (_folder, journal) = open(folder);
+    let start = Instant::now();
+    let count: u64 = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                let journal = &journal;
+                scope.spawn(move || publish(journal, worker as u32 + 1, level, flight, start))
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("join")).sum()
+    });
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    println!("{level}, {threads} publishers, {flight} in flight, 256 B: {rate:.0}/s");
+}
+
+fn publish(journal: &Journal, sub: u32, level: Level, flight: u64, start: Instant) -> u64 {
+    if sub > 1 {
+        let subscribe = Subscribe { sub, owner: "bench", pattern: "bench.>" };
+        journal.append(&Record::Subscribe(subscribe)).expect("append");
+    }
+    let payload = [7; 256];
+    let mut id = 1;
+    while start.elapsed() < FOR {
+        let first = id;
+        let mut last = 0;
+        for _ in 0..flight {
+            let targets = [Target { sub, id }];
+            last = journal.append(&message(&targets, &payload)).expect("append").number;
+            id += 1;
+        }
+        journal.wait(last, level).expect("wait");
+        let ends = [End { span: Span { first, count: flight }, how: Ended::Done }];
+        let settled = Settled { sub, at_unix_ns: 1, ends: (&ends).into() };
+        journal.append(&Record::Settled(settled)).expect("append");
+    }
+    id - 1
+}
+
+fn recovery(folder: &Path, count: u64) {
+    let (folder, journal) = open(folder);
+    for id in 1..=count {
+        let targets = [Target { sub: 1, id }];
+        journal.append(&message(&targets, &[7; 256])).expect("append");
+    }
+    journal.wait(journal.health().appended, Level::Disk).expect("wait");
+    drop(journal);
+    let storage = Arc::new(DiskStorage::at(folder.path()));
+    let start = Instant::now();
+    let (_journal, recovered) =
+        Journal::open(storage, JournalConfig::default(), NOW).expect("open");
+    println!("recovery of {} messages: {:?}", recovered.report.live, start.elapsed());
+}
