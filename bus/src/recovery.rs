@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use patchbay_journal::{Journal, OwnedFailure, Recovered, RecoveredLetter, RecoveredSub, Tried};
+use patchbay_journal::{
+    Journal, OwnedFailure, Recovered, RecoveredLetter, RecoveredSub, Tried, planted::fault,
+};
 use patchbay_slab::Slab;
 use patchbay_wire::TopicPattern;
 
@@ -147,6 +149,9 @@ impl Recovery<'_> {
 
     fn tried(&mut self, subscription: &Subscription, mut tried: Tried, estate: &mut Estate) {
         estate.known.insert(tried.id);
+        if fault("reset-attempts") {
+            tried.attempts = 0;
+        }
         let mut stub = Stub::found(0, tried.id, tried.attempts);
         let is_culprit = self.is_named && tried.begun;
         if is_culprit {

@@ -5,7 +5,9 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use patchbay_journal::{self as journal, AppendError, Journal, Level, Record, Target};
+use patchbay_journal::{
+    self as journal, AppendError, Journal, Level, Record, Target, planted::fault,
+};
 use patchbay_slab::Message;
 
 use super::{PublishError, Published};
@@ -128,7 +130,27 @@ impl Recording<'_> {
             targets: targets.into(),
         };
         match self.from {
+            None if fault("split-fan-out") => {
+                let part = |target: &Target| {
+                    let targets = std::slice::from_ref(target).into();
+                    self.journal.append(&Record::Publish(journal::Publish { targets, ..publish }))
+                };
+                let (last, others) = targets.split_last().unwrap_or((&NOBODY, &[]));
+                for target in others {
+                    let _split = self.journal.write_through(part(target)?.number);
+                }
+                part(last)
+            }
             None => self.journal.append(&Record::Publish(publish)),
+            Some(from) if fault("settle-before-forward") => {
+                let at_unix_ns = self.now_ns.wrapping_add(self.broker.unix_offset);
+                let span = journal::Span { first: from.id, count: 1 };
+                let ends = &[journal::End { span, how: journal::Ended::Done }][..];
+                let settled = journal::Settled { sub: from.sub, at_unix_ns, ends: ends.into() };
+                let at = self.journal.append(&Record::Settled(settled))?;
+                let _settled = self.journal.write_through(at.number);
+                self.journal.append(&Record::Publish(publish))
+            }
             Some(from) => {
                 let at_unix_ns = self.now_ns.wrapping_add(self.broker.unix_offset);
                 self.journal.append(&Record::Forward { from, at_unix_ns, publish })
@@ -141,6 +163,9 @@ impl Recording<'_> {
         drop(lock(&self.broker.edit));
     }
 }
+
+/// Whom a record names that was split and has nobody.
+const NOBODY: Target = Target { sub: 0, id: 0 };
 
 /// What a refused record means for its message.
 pub(crate) fn refusal(error: AppendError) -> PublishError {

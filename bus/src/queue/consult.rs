@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use patchbay_journal::{AppendError, Attempt, Journal, Record, Span};
+use patchbay_journal::{AppendError, Attempt, Journal, Record, Span, planted::fault};
 
 use super::{
     desk::After,
@@ -105,6 +105,9 @@ impl Queue {
             at_unix_ns: time.unix_ns,
             attempts: attempts[..].into(),
         };
+        if fault("forget-begun") {
+            return Begin::Written;
+        }
         match journal.append(&Record::Begun(begun)) {
             Ok(at) if journal.write_through(at.number).is_ok() => Begin::Written,
             Err(AppendError::StorageFull { .. }) => Begin::NoRoom,

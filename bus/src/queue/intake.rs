@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use patchbay_journal::Level;
+use patchbay_journal::{Level, planted::fault};
 use patchbay_slab::Message;
 
 use super::inbox::{Inbox, InboxState, Load, Nudge};
@@ -112,6 +112,9 @@ impl Inbox {
 impl Reached {
     #[inline]
     fn covers(self, record: u64, level: Level) -> bool {
+        if fault("hand-off-before-commit") {
+            return true;
+        }
         record <= if level == Level::Disk { self.disk } else { self.process }
     }
 }

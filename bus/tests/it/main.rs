@@ -9,6 +9,8 @@ mod dead_letters;
 mod durable;
 mod order;
 mod outcomes;
+#[cfg(feature = "planted-faults")]
+mod planted;
 mod recall;
 mod request;
 mod stress;
