@@ -88,35 +88,18 @@ impl Journal {
     /// # Errors
     /// When it is settled, not written yet, or damaged.
     pub fn read_delivery(&self, target: Target) -> Result<Stored, ReadError> {
-        let gone = ReadError::Gone { segment: 0, offset: 0 };
-        let found = lock(&self.shared.head).locate(target).ok_or(gone)?;
-        match found {
-            Located::At(place) => self.shared.read(place),
-            Located::From(place, target) => self.shared.find(place, target),
-        }
+        let found = lock(&self.shared.head).locate(target);
+        self.shared.read_on(found, &mut None)
     }
 
     /// The messages of several unsettled deliveries of a subscription, in the order of `ids`, which
     /// should rise: neighbours are found in one walk.
     #[must_use]
     pub fn read_deliveries(&self, sub: u32, ids: &[u64]) -> Vec<Result<Stored, ReadError>> {
-        let mut walk: Option<Walk> = None;
+        let mut walk = None;
         let read = |&id: &u64| {
             let found = lock(&self.shared.head).locate(Target { sub, id });
-            match found.ok_or(ReadError::Gone { segment: 0, offset: 0 })? {
-                Located::At(place) => self.shared.read(place),
-                Located::From(place, target) => {
-                    let near = walk.take().filter(|walk| {
-                        let at = walk.place();
-                        at.segment == place.segment && at.offset >= place.offset
-                    });
-                    let mut on = near.map_or_else(|| self.shared.walk(place), Ok)?;
-                    let found = on.publisher_of(target)?;
-                    walk = Some(on);
-                    // Passed already when ids do not rise: looked for from the start.
-                    found.map_or_else(|| self.shared.find(place, target), Ok)
-                }
-            }
+            self.shared.read_on(found, &mut walk)
         };
         ids.iter().map(read).collect()
     }
@@ -126,19 +109,29 @@ impl Journal {
     /// # Errors
     /// When there is no such letter, or it is damaged.
     pub fn read_letter(&self, number: u64) -> Result<Stored, ReadError> {
-        let gone = ReadError::Gone { segment: 0, offset: 0 };
-        let found = {
+        let found = lock(&self.shared.head).letter_at(number).map(|(located, _)| located);
+        self.shared.read_on(found, &mut None)
+    }
+
+    /// The messages of several dead letters, in the order of `numbers`: neighbours are found in one
+    /// walk.
+    #[must_use]
+    pub fn read_letters(&self, numbers: &[u64]) -> Vec<Result<Stored, ReadError>> {
+        let mut found: Vec<_> = {
             let head = lock(&self.shared.head);
-            let letter = head.books.letters.get(&number).copied();
-            letter.and_then(|letter| match letter.message {
-                Some(place) => Some(Located::At(place)),
-                None => head.published_at(letter.target),
-            })
+            numbers.iter().map(|&number| head.letter_at(number)).enumerate().collect()
         };
-        match found.ok_or(gone)? {
-            Located::At(place) => self.shared.read(place),
-            Located::From(place, target) => self.shared.find(place, target),
-        }
+        found.sort_by_key(|(_, letter)| letter.as_ref().map(|(_, target)| *target));
+        let mut walk = None;
+        let mut read: Vec<_> = found
+            .into_iter()
+            .map(|(at, letter)| {
+                let located = letter.map(|(located, _)| located);
+                (at, self.shared.read_on(located, &mut walk))
+            })
+            .collect();
+        read.sort_by_key(|(at, _)| *at);
+        read.into_iter().map(|(_, read)| read).collect()
     }
 }
 
@@ -161,6 +154,16 @@ impl crate::head::Head {
             Some(Whereabouts::As(id)) => self.published_at(Target { id: *id, ..target }),
             None => self.published_at(target),
         }
+    }
+
+    /// Where the message of a dead letter is, and the delivery that it stands with.
+    fn letter_at(&self, number: u64) -> Option<(Located, Target)> {
+        let letter = self.books.letters.get(&number)?;
+        let located = match letter.message {
+            Some(place) => Some(Located::At(place)),
+            None => self.published_at(letter.target),
+        };
+        located.map(|located| (located, letter.target))
     }
 
     fn published_at(&self, target: Target) -> Option<Located> {
@@ -186,6 +189,32 @@ impl Shared {
             record_bytes(&found, offset).map_err(|source| ReadError::Io { segment, source })?;
         let frame = Frame::read(&bytes, found.salt).ok_or_else(damaged)?;
         Stored::new(&frame, place).ok_or_else(damaged)
+    }
+
+    /// Reads one message; `walk` stays where it was found, for the next one.
+    fn read_on(
+        &self,
+        found: Option<Located>,
+        walk: &mut Option<Walk>,
+    ) -> Result<Stored, ReadError> {
+        let (place, target) = match found.ok_or(ReadError::Gone { segment: 0, offset: 0 })? {
+            Located::At(place) => return self.read(place),
+            Located::From(place, target) => (place, target),
+        };
+        let near = walk.take().filter(|walk| {
+            let at = walk.place();
+            at.segment == place.segment && at.offset >= place.offset
+        });
+        let is_on = near.is_some();
+        let mut on = near.map_or_else(|| self.walk(place), Ok)?;
+        let found = on.publisher_of(target)?;
+        *walk = Some(on);
+        match found {
+            Some(stored) => Ok(stored),
+            // Passed already, when they do not come in their order: looked for from the start.
+            None if is_on => self.find(place, target),
+            None => Err(ReadError::Gone { segment: place.segment, offset: place.offset }),
+        }
     }
 
     /// Looks for the record that publishes a delivery.

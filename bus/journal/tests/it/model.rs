@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use patchbay_journal::{Journal, LOST, Recovered, Target};
+use patchbay_journal::{Journal, LOST, Recovered, Stored, Target};
 
 /// What is known of one delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,12 @@ impl Model {
                 let stored = stored.unwrap_or_else(|error| panic!("read {id}: {error}"));
                 checked_mid(stored.publish().mid, stored.publish().payload)
             };
+            let ids: Vec<u64> = sub.tried.iter().map(|tried| tried.id).collect();
+            for (many, &id) in journal.read_deliveries(sub.sub, &ids).iter().zip(&ids) {
+                let alone = journal.read_delivery(Target { sub: sub.sub, id });
+                let places = (many.as_ref().map(Stored::place), alone.as_ref().map(Stored::place));
+                assert_eq!(places.0.ok(), places.1.ok(), "one by one or together");
+            }
             for span in &sub.fresh {
                 for id in span.first..span.first + span.count {
                     seen.live.insert(id, Delivery { mid: read(id), ..Delivery::default() });
@@ -96,8 +102,12 @@ impl Model {
             assert_eq!(counters.dropped[usize::from(LOST)], sub.lost);
             model.subs.insert(sub.sub, seen);
         }
-        for letter in &recovered.dead {
+        let numbers: Vec<u64> = recovered.dead.iter().map(|letter| letter.number).collect();
+        let letters = journal.read_letters(&numbers);
+        for (letter, many) in recovered.dead.iter().zip(letters) {
             let stored = journal.read_letter(letter.number);
+            let alone = stored.as_ref().map(Stored::place).ok();
+            assert_eq!(many.map(|stored| stored.place()).ok(), alone, "one by one or together");
             let stored = stored.unwrap_or_else(|error| panic!("letter {}: {error}", letter.number));
             let mid = checked_mid(stored.publish().mid, stored.publish().payload);
             let reason = letter.letter.reason.clone();
