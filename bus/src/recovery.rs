@@ -80,10 +80,15 @@ pub(crate) fn recover(
         found.dead.iter().filter_map(|letter| recovery.letter(letter, &found.subs)).collect();
     inner.dead_letters.restore(letters, found.next_letter);
     let mut listeners = Vec::new();
-    for sub in found.subs {
+    for mut sub in found.subs {
         let number = sub.sub;
+        // Damage took its name: what it held is kept, and nothing is routed to it.
+        let is_nameless = sub.pattern.is_empty();
+        if is_nameless {
+            sub.pattern = format!("$PB.lost.{number}").into();
+        }
         let (subscription, pattern) = recovery.subscription(sub)?;
-        if !detached.contains(&number) {
+        if !is_nameless && !detached.contains(&number) {
             listeners.push((pattern, Listener::Subscription(Arc::clone(&subscription))));
         }
         lock(&inner.orphans).push(subscription);

@@ -262,7 +262,8 @@ fn ask(subscription: &Subscription, state: &InboxState, size: usize, drop_newest
     }
     match subscription.spec().overflow {
         Overflow::DropNewest => Answer::Dropped,
-        Overflow::DropOldest if drop_newest => Answer::Dropped,
+        // The oldest is in the journal, and stays there.
+        Overflow::DropOldest if drop_newest || inbox.is_held_up(state) => Answer::Dropped,
         Overflow::DropOldest => Answer::No(Obstacle::MakeRoom),
         Overflow::Reject | Overflow::Block => Answer::No(Obstacle::Full),
     }

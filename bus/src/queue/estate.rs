@@ -96,8 +96,11 @@ impl Queue {
         if is_ordered {
             // Keys are in the messages.
             let mut rest = Vec::new();
-            for (due_ns, mut stub) in estate.stubs.drain(..) {
-                match reading.read(&stub) {
+            estate.stubs.sort_by_key(|(_, stub)| stub.id);
+            let stubs: Vec<Stub> = estate.stubs.iter().map(|(_, stub)| *stub).collect();
+            let messages = reading.read_all(&stubs);
+            for ((due_ns, mut stub), stored) in estate.stubs.drain(..).zip(messages) {
+                match stored {
                     Ok(stored) => {
                         let delivery = reading.delivery(stub, &stored, &mut slab);
                         stub.key = delivery.key_hash();
@@ -118,10 +121,12 @@ impl Queue {
             delivery.set_key(key);
             delivery.free();
         }
+        let messages = reading.read_all(&estate.suspects);
         let suspects: Vec<Heir> = estate
             .suspects
             .drain(..)
-            .map(|mut stub| match reading.read(&stub) {
+            .zip(messages)
+            .map(|(mut stub, stored)| match stored {
                 Ok(stored) if is_ordered => {
                     let delivery = reading.delivery(stub, &stored, &mut slab);
                     stub.key = delivery.key_hash();

@@ -17,7 +17,7 @@ use super::intake::Intake;
 use crate::{
     delivery::Delivery,
     ledger::{DropReason, Dropped},
-    spec::{QueueLimits, SubscriptionSpec},
+    spec::{Order, QueueLimits, SubscriptionSpec},
     sync::lock,
     wake::{Wake, Wakes},
 };
@@ -33,6 +33,7 @@ pub(crate) struct Inbox {
     room: Condvar,
     limits: QueueLimits,
     pub(super) backlog: QueueLimits,
+    is_ordered: bool,
     pub(super) journal: Option<Arc<Journal>>,
     max_waiters: usize,
 }
@@ -158,7 +159,8 @@ impl Inbox {
             dropped: Dropped::default(),
         };
         let state = Mutex::new(state);
-        Inbox { state, room: Condvar::new(), limits, backlog, journal, max_waiters }
+        let is_ordered = spec.order != Order::None;
+        Inbox { state, room: Condvar::new(), limits, backlog, is_ordered, journal, max_waiters }
     }
 
     #[inline]
@@ -174,7 +176,15 @@ impl Inbox {
     #[inline]
     pub(crate) fn has_room(&self, state: &InboxState, size: usize) -> bool {
         let load = state.load();
-        load.count < self.limits.count && load.bytes + size <= self.limits.bytes
+        (load.count < self.limits.count)
+            & (load.bytes + size <= self.limits.bytes)
+            & !self.is_held_up(state)
+    }
+
+    /// Whether older messages wait in the journal, which nothing may pass.
+    #[inline]
+    pub(crate) fn is_held_up(&self, state: &InboxState) -> bool {
+        self.is_ordered & state.intake.is_spilling()
     }
 
     /// Waits until a message of `size` bytes may have room. False when `deadline` passed without.

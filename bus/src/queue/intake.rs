@@ -134,6 +134,7 @@ impl Intake {
         Load { count: self.sealed.len(), bytes: self.sealed_bytes, stubs: 0 }
     }
 
+    #[inline]
     pub(crate) fn is_spilling(&self) -> bool {
         self.spilled.count > 0
     }

@@ -135,8 +135,9 @@ impl Errand {
     pub(super) fn run(mut self, reading: &Reading<'_>) -> Fetched {
         let mut slab = Slab::new();
         let mut fetched = Fetched { expected: self.room.count, ..Fetched::default() };
-        for stub in self.stubs {
-            match reading.read(&stub) {
+        let messages = reading.read_all(&self.stubs);
+        for (stub, stored) in self.stubs.into_iter().zip(messages) {
+            match stored {
                 Ok(stored) => fetched.due.push(reading.delivery(stub, &stored, &mut slab)),
                 Err(_) => fetched.is_broken = true,
             }
@@ -174,6 +175,18 @@ impl Reading<'_> {
         }
         let there = self.journal.read(Place::unpack(stub.place));
         there.or_else(|_| self.journal.read_delivery(target))
+    }
+
+    /// The same for many, best in the order of their ids.
+    pub(super) fn read_all(&self, stubs: &[Stub]) -> Vec<Result<Stored, ReadError>> {
+        let unplaced: Vec<u64> =
+            stubs.iter().filter(|stub| stub.place == 0).map(|stub| stub.id).collect();
+        let mut found = self.journal.read_deliveries(self.sub, &unplaced).into_iter();
+        let read = |stub: &Stub| match stub.place {
+            0 => found.next().unwrap_or_else(|| self.read(stub)),
+            _ => self.read(stub),
+        };
+        stubs.iter().map(read).collect()
     }
 
     /// A delivery with its message back in memory.

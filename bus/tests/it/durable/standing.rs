@@ -215,3 +215,21 @@ fn age_is_the_time_that_hosts_have_run() {
     assert_eq!(letters.len(), 1, "the older one");
     assert_eq!(letters[0].cause, patchbay_bus::DeadCause::Age);
 }
+
+#[test]
+fn nothing_in_memory_passes_what_waits_in_the_journal_of_an_ordered_queue() {
+    let mut life = Life::first();
+    life.subscribe(">", |spec| spec.order = Order::Total);
+    life.publish("durable");
+    let mut life = life.die();
+    let subscription = life.subscribe(">", |spec| spec.order = Order::Total);
+    let memory = Outgoing { topic: "m", payload: b"memory", ..Outgoing::default() };
+    let refused = life.publisher.publish(memory);
+    assert!(matches!(refused, Err(patchbay_bus::PublishError::Full { .. })), "{refused:?}");
+    let mut seat = seat(&subscription, 1);
+    assert_eq!(seat.take(9, Park::No), Taken::Batch(1));
+    life.publisher.publish(memory).unwrap();
+    seat.begin(0);
+    assert_eq!(text(&seat.deliveries()[0]), "durable");
+    assert_eq!(drain(&mut seat, |_| None), ["memory"]);
+}
