@@ -33,6 +33,12 @@ pub(crate) enum Verb {
     Pass,
     StepWall,
     CloseIntake,
+    Tend,
+    Kill,
+    LosePower,
+    Stop,
+    FillDisk,
+    FailDisk,
 }
 
 /// How often each is chosen.
@@ -62,12 +68,17 @@ const WEIGHTS: &[(Verb, usize)] = &[
 
 /// The operations of a run.
 pub(crate) fn list(dice: &mut Dice) -> Vec<Operation> {
-    let total: usize = WEIGHTS.iter().map(|(_, weight)| weight).sum();
+    weighted(dice, WEIGHTS)
+}
+
+/// Some operations, each as often as its weight says.
+pub(crate) fn weighted(dice: &mut Dice, weights: &[(Verb, usize)]) -> Vec<Operation> {
+    let total: usize = weights.iter().map(|(_, weight)| weight).sum();
     let length = 20 + dice.below(120);
     let mut list = Vec::with_capacity(length);
     for _ in 0..length {
         let mut left = dice.below(total);
-        for (verb, weight) in WEIGHTS {
+        for (verb, weight) in weights {
             if left < *weight {
                 list.push(Operation { verb: *verb, word: dice.word() });
                 break;

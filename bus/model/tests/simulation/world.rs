@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use patchbay_bus::{
@@ -19,6 +19,7 @@ use crate::{
     lane::{Bell, Lane},
     operation::{Operation, Verb},
     plan,
+    seeds::Found,
 };
 
 /// What the broker and the model do not agree on.
@@ -36,11 +37,8 @@ pub(crate) struct World {
     causes: Vec<Message>,
     last: u64,
     /// What happened, in words, if anybody wants to know.
-    pub(crate) trace: Option<Trace>,
+    trace: Option<Found>,
 }
-
-/// What happened, in words.
-pub(crate) type Trace = Arc<Mutex<Vec<String>>>;
 
 /// Where the clock of a run begins.
 const STARTED_NS: u64 = 1_000_000_000;
@@ -471,6 +469,25 @@ impl World {
         let effects = self.tell(&Event::Purge(number))?;
         same("purged", &Some(&Effect::Purged(seen)), &effects.last())
     }
+}
+
+/// Runs those operations in the world of that seed.
+pub(crate) fn judge(
+    seed: u64,
+    list: &[Operation],
+    trace: Option<Found>,
+) -> Result<(), Disagreement> {
+    let mut dice = Dice::new(seed);
+    let mut world = World::new(plan::config(&mut dice), seed);
+    world.trace = trace;
+    for _ in 0..1 + dice.below(3) {
+        world.subscribe(&mut dice)?;
+    }
+    for (number, operation) in list.iter().enumerate() {
+        let told = |why| format!("at operation {number}, {operation:?}: {why}");
+        world.play(*operation).map_err(told)?;
+    }
+    world.drain().map_err(|why| format!("at the end: {why}"))
 }
 
 fn payload(facts: &Facts) -> Vec<u8> {

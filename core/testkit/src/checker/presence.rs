@@ -193,7 +193,12 @@ fn allowance(book: &Casebook, listener: &Listener) -> u64 {
 /// After a loss of power, what survived of level `process` is a beginning of what was accepted.
 fn holes(book: &Casebook, number: u32, listener: &Listener, found: &Found, verdict: &mut Verdict) {
     for loss in book.causes.iter().filter(|cause| cause.event == Event::PowerLoss) {
-        let before = |case: &Case| case.accepted > 0 && case.answered <= loss.t;
+        // Of the life that it ended: numbers of an earlier suffix may have been used again.
+        let born = book.life_ends.iter().filter(|end| **end < loss.t).max().copied();
+        let before = |case: &Case| {
+            let since = born.is_none_or(|born| case.sent > born);
+            case.accepted > 0 && case.answered <= loss.t && since
+        };
         let (mut first_gone, mut last_kept) = (None::<(u64, Message)>, None::<(u64, Message)>);
         for (message, case) in &book.messages {
             let Some(seq) = case.seq else { continue };
