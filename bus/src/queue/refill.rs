@@ -10,6 +10,7 @@ use super::{
     durable::{Errand, Fetched},
     inbox::{Inbox, Load},
     service::Time,
+    split::PARTS,
 };
 use crate::{
     delivery::{Delivery, Stub},
@@ -49,20 +50,23 @@ impl Desk {
 
     fn make_errand(&mut self, inbox: &Inbox, after: &mut After) {
         let (load, limits) = (self.load(), self.spec.limits);
+        let is_full = load.count > limits.count / 2 || load.bytes > limits.bytes / 2;
+        // All that lies in memory may wait for the key of one that is due and is not there.
+        let is_stuck = is_full && !(0..PARTS).any(|part| self.store.has_ready(part));
         let Some(durable) = &mut self.durable else { return };
-        if load.count > limits.count / 2 || load.bytes > limits.bytes / 2 {
+        if is_full && (durable.due.is_empty() || !is_stuck) {
             return;
         }
         let room = Load {
-            count: (limits.count - load.count).clamp(1, ERRAND_MAX),
-            bytes: limits.bytes - load.bytes,
+            count: limits.count.saturating_sub(load.count).clamp(1, ERRAND_MAX),
+            bytes: limits.bytes.saturating_sub(load.bytes),
             stubs: 0,
         };
         let n = durable.due.len().min(room.count);
         let stubs: Vec<Stub> = durable.due.drain(..n).collect();
         durable.away = n;
         let mut state = inbox.lock();
-        let behind = if n < room.count { state.intake.behind(inbox.reached()) } else { 0 };
+        let behind = if n < room.count && !is_full { state.intake.behind(inbox.reached()) } else { 0 };
         let upto = state.intake.barrier().map_or(u64::MAX, |record| record - 1);
         let from = state.intake.next_spilled;
         drop(state);
