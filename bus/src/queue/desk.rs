@@ -198,6 +198,12 @@ impl Desk {
         }
     }
 
+    /// As [`Desk::not_begun`], for what comes back of a window. The last goes first: a death in the
+    /// middle must not find one begun behind another of its key that is not.
+    pub(super) fn none_begun(&mut self, back: &[Delivery], now_ns: u64) {
+        back.iter().rev().for_each(|delivery| self.not_begun(delivery, now_ns));
+    }
+
     /// The seat's slot, if it is still its own.
     pub(super) fn slot(&mut self, slot: usize, serial: u64) -> Option<&mut Slot> {
         self.slots.get_mut(slot)?.as_mut().filter(|found| found.serial == serial)

@@ -54,20 +54,14 @@ pub struct Progress {
 impl Desk {
     /// Takes back what a seat has not begun. Its gate was cut, and the barrier passed. `fence`: what
     /// it has begun holds its keys from now on.
-    fn take_back(&mut self, index: usize, back: &mut Vec<Delivery>, fence: bool, now_ns: u64) {
+    fn take_back(&mut self, index: usize, back: &mut Vec<Delivery>, fence: bool) {
         let Some(Some(slot)) = self.slots.get_mut(index) else { return };
         let window = &mut slot.window;
         let Some(items) = window.items.clone() else { return };
         let claimed = (slot.shared.gate.claimed() as usize).min(window.cut);
         back.extend(items[claimed..window.cut].iter().cloned());
         self.counts.in_flight -= (window.cut - claimed) as u64;
-        let is_durable = window.is_durable;
-        let cut = std::mem::replace(&mut window.cut, claimed);
-        if is_durable {
-            items[claimed..cut].iter().for_each(|delivery| self.not_begun(delivery, now_ns));
-        }
-        let Some(Some(slot)) = self.slots.get_mut(index) else { return };
-        let window = &mut slot.window;
+        window.cut = claimed;
         let Some(keyed) = self.store.keyed() else { return };
         if fence && !window.fenced {
             window.fenced = true;
@@ -110,7 +104,6 @@ impl Desk {
                 None if runs => continue,
                 Some(Outcome::Skipped) => {
                     self.counts.in_flight -= 1;
-                    self.not_begun(delivery, now_ns);
                     back.push(delivery.clone());
                     self.let_go(delivery, fenced && !delivery.holds());
                 }
@@ -142,9 +135,10 @@ impl Desk {
         barrier();
         let mut back = Vec::new();
         for index in 0..self.slots.len() {
-            self.take_back(index, &mut back, true, now_ns);
+            self.take_back(index, &mut back, true);
         }
         self.stage(inbox, after);
+        self.none_begun(&back, now_ns);
         self.store.put_back(back, true, &self.split);
         let unattended = self.is_unattended();
         inbox.lock().set_unattended(unattended);
@@ -196,8 +190,9 @@ impl Desk {
         barrier();
         let mut back = Vec::new();
         self.settle_finished(index, &mut back, now_ns, after);
-        self.take_back(index, &mut back, true, now_ns);
+        self.take_back(index, &mut back, true);
         let moved = back.len();
+        self.none_begun(&back, now_ns);
         self.store.put_back(back, false, &self.split);
         inbox.report(self.load(), &mut after.wakes);
         self.pass_on(inbox, Some(index), false, u64::MAX, after);
@@ -222,7 +217,7 @@ impl Desk {
         barrier();
         let mut back = Vec::new();
         revoked.finished = self.settle_finished(index, &mut back, now_ns, after);
-        self.take_back(index, &mut back, false, now_ns);
+        self.take_back(index, &mut back, false);
         revoked.unstarted = back.len();
         let Some(slot) = self.slots.get_mut(index).and_then(Option::take) else { return revoked };
         let taken = |token| match culprits.iter().find(|(culprit, _)| *culprit == token) {
@@ -242,6 +237,7 @@ impl Desk {
             self.ghosts.insert(seat, revoked.running as u64);
         }
         revoked.running += self.revoke_open(seat, taken, now_ns, after);
+        self.none_begun(&back, now_ns);
         self.store.put_back(back, false, &self.split);
         let unattended = self.is_unattended();
         let mut state = inbox.lock();

@@ -66,7 +66,8 @@ impl Desk {
         let stubs: Vec<Stub> = durable.due.drain(..n).collect();
         durable.away = n;
         let mut state = inbox.lock();
-        let behind = if n < room.count && !is_full { state.intake.behind(inbox.reached()) } else { 0 };
+        let behind =
+            if n < room.count && !is_full { state.intake.behind(inbox.reached()) } else { 0 };
         let upto = state.intake.barrier().map_or(u64::MAX, |record| record - 1);
         let from = state.intake.next_spilled;
         drop(state);

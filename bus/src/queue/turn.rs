@@ -113,7 +113,6 @@ impl Desk {
             let unstarted = position >= hand.began as usize;
             if unstarted || matches!(outcome, Some(Outcome::Skipped)) {
                 self.counts.in_flight -= 1;
-                self.not_begun(delivery, now_ns);
                 back.push(delivery.clone());
                 self.let_go(delivery, fenced && !delivery.holds());
             } else if outcome.is_none() && hand.suspended > 0 && hand.shared.is_open(position) {
@@ -137,6 +136,7 @@ impl Desk {
             }
         }
         if !back.is_empty() {
+            self.none_begun(&back, now_ns);
             self.store.put_back(back, false, &self.split);
         }
     }

@@ -294,8 +294,9 @@ impl Casebook {
                 if let Some((_, Fate::Forwarded(topic))) = call.ended {
                     let counts = found.entry(delivery.message).or_default();
                     let (least, most) = counts.entry(topic).or_default();
-                    // One that was tried again may have been refused.
-                    *least += u64::from(at + 1 == calls.len());
+                    // One that was tried again may have been refused; one that is dead was not heard.
+                    let dead = self.dead.contains_key(&(delivery.listener, delivery.message));
+                    *least += u64::from(at + 1 == calls.len() && !dead);
                     *most += 1;
                 }
             }

@@ -206,6 +206,7 @@ fn holes(book: &Casebook, number: u32, listener: &Listener, found: &Found, verdi
                 continue;
             }
             match found.get(&(number, *message)) {
+                None if book.dead.contains_key(&(number, *message)) => {}
                 None => {
                     if first_gone.is_none_or(|(first, _)| seq < first) && case.expires == 0 {
                         first_gone = Some((seq, *message));
