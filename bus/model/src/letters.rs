@@ -50,9 +50,8 @@ impl State {
 
     /// Gives those held back another chance, subscription by subscription.
     fn move_up(&mut self) {
-        let routed: Vec<u64> =
-            self.subscriptions.values().filter(|one| one.routed).map(|one| one.id).collect();
-        for id in routed {
+        let all: Vec<u64> = self.subscriptions.keys().copied().collect();
+        for id in all {
             let Some(subscription) = self.subscriptions.get_mut(&id) else { continue };
             for letter in std::mem::take(&mut subscription.pending) {
                 let held = self.offer(letter);
@@ -81,7 +80,7 @@ impl State {
         };
         let letter = self.letters[at].clone();
         let subscription = self.subscriptions.get_mut(&letter.subscription);
-        let Some(subscription) = subscription.filter(|one| one.routed && !one.closed) else {
+        let Some(subscription) = subscription.filter(|one| !one.closed) else {
             return Effect::Redriven(Some(None));
         };
         self.letters.remove(at);

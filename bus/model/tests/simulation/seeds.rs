@@ -15,6 +15,9 @@ use crate::{operation::Operation, shrink::shrink, world::Disagreement};
 /// What happened in a run, line by line.
 pub(crate) type Found = Arc<Mutex<Vec<String>>>;
 
+/// Runs operations in the world of a seed, and says what is wrong.
+pub(crate) type Judge = fn(u64, &[Operation], Option<Found>) -> Result<(), Disagreement>;
+
 /// A kind of run.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
@@ -23,7 +26,7 @@ pub(crate) struct Kind {
     /// What a seed does.
     pub(crate) list: fn(u64) -> Vec<Operation>,
     /// Does it, in the world of that seed.
-    pub(crate) judge: fn(u64, &[Operation], Option<Found>) -> Result<(), Disagreement>,
+    pub(crate) judge: Judge,
 }
 
 impl Kind {
