@@ -12,6 +12,7 @@ mod drain;
 mod lane;
 mod operation;
 mod plan;
+mod publishing;
 mod seeds;
 mod shrink;
 mod world;
