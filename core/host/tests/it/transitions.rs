@@ -306,7 +306,9 @@ async fn what_makes_no_sense_is_refused_before_anything_starts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn state_goes_to_the_new_version_and_comes_back_with_a_rollback() {
     let plan = Plan::new();
-    let state = |version| plugin(version).with("state", json!("export"));
+    let named = json!({"strategy": "graceful", "state_schema": "echo/1"});
+    let state =
+        |version| plugin(version).with("state", json!("export")).with("transition", named.clone());
     plan.enable(&state("1.0.0"));
     plan.home.install(&state("2.0.0").build(), &state("2.0.0").file_name());
     let rig = plan.start().await;
