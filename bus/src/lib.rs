@@ -12,10 +12,14 @@
 //! | what a queue is made of | `queue` |
 //! | what follows from an outcome | `redelivery` (pure) |
 //! | who is due when | `timer` |
+//! | one record for all of them | `publisher/recording` |
+//! | what a queue tells the journal, and reads back | `queue/durable`, `queue/refill` |
+//! | how another life goes on | `recovery`, `queue/estate`, `solo` |
 //!
 //! **Absent on purpose.** Plugins, libraries, runtimes, actors: nothing here knows what a lane is
-//! made of. No thread but the timer's. No durable levels: what is unsettled when the process dies is
-//! lost. No delivery guarantee that the ledger does not show.
+//! made of. No thread but the timer's. No file: what outlives the process is a record of
+//! `patchbay-journal`, and without a journal every topic is in memory. No delivery guarantee that the
+//! ledger does not show.
 
 #![forbid(unsafe_code)]
 

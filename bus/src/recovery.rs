@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use patchbay_journal::{
-    Journal, OwnedFailure, Recovered, RecoveredLetter, RecoveredSub, Tried, planted::fault,
+    Journal, OwnedFailure, Recovered, RecoveredLetter, RecoveredSub, Stored, Tried, planted::fault,
 };
 use patchbay_slab::Slab;
 use patchbay_wire::TopicPattern;
@@ -76,8 +76,14 @@ pub(crate) fn recover(
     };
     let detached = detached(journal);
     *lock(&inner.edit) = u64::from(found.next_sub.saturating_sub(1));
-    let letters: Vec<DeadLetter> =
-        found.dead.iter().filter_map(|letter| recovery.letter(letter, &found.subs)).collect();
+    let numbers: Vec<u64> = found.dead.iter().map(|letter| letter.number).collect();
+    let messages = journal.read_letters(&numbers);
+    let letters: Vec<DeadLetter> = found
+        .dead
+        .iter()
+        .zip(messages)
+        .filter_map(|(letter, stored)| recovery.letter(letter, &stored.ok()?, &found.subs))
+        .collect();
     inner.dead_letters.restore(letters, found.next_letter);
     let mut listeners = Vec::new();
     for mut sub in found.subs {
@@ -245,9 +251,13 @@ impl Recovery<'_> {
         })
     }
 
-    fn letter(&mut self, found: &RecoveredLetter, subs: &[RecoveredSub]) -> Option<DeadLetter> {
+    fn letter(
+        &mut self,
+        found: &RecoveredLetter,
+        stored: &Stored,
+        subs: &[RecoveredSub],
+    ) -> Option<DeadLetter> {
         let owner = subs.iter().find(|sub| sub.sub == found.target.sub)?.owner.clone();
-        let stored = self.journal.read_letter(found.number).ok()?;
         let message = message(&stored.publish(), &mut self.slab);
         message.set_mark(stored.place().pack());
         Some(DeadLetter {
