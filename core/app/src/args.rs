@@ -6,6 +6,7 @@
 mod bus;
 mod dlq;
 mod host;
+mod journal;
 mod plugin;
 mod transition;
 
@@ -22,6 +23,7 @@ pub(crate) use self::{
     bus::{LevelArg, PublishArgs, RequestArgs, SubscribeArgs, TopicVerb},
     dlq::{DlqVerb, FilterArgs, WorkArgs},
     host::{CompletionsArgs, ConfigVerb, LogFormat, ShutdownArgs, UpArgs, WaitArgs},
+    journal::JournalVerb,
     plugin::{ActivateArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, Template},
     transition::{StartArgs, StatusArgs, TransitionVerb},
 };
@@ -126,6 +128,9 @@ settled; a durable one leaves records in the journal, which are kept for some ti
     /// Show dead letters, messages that are not tried any more; send them back, or delete them
     #[command(subcommand)]
     Dlq(DlqVerb),
+    /// Look at the journal of durable messages
+    #[command(subcommand)]
+    Journal(JournalVerb),
     /// Read and check the settings
     #[command(subcommand)]
     Config(ConfigVerb),

@@ -33,6 +33,11 @@ impl Home {
         self.0.join("data/lock")
     }
 
+    /// Where durable messages are, unless the settings say otherwise.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.0.join("data/journal")
+    }
+
     /// Where sources of plugins are.
     pub(crate) fn workshop(&self) -> PathBuf {
         self.0.join("plugins/workshop")

@@ -6,6 +6,7 @@ mod config;
 mod dlq;
 mod doctor;
 mod explain;
+mod journal;
 mod link;
 mod plugin;
 mod publish;
@@ -38,6 +39,7 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Result<(), Failure> {
         Verb::Ledger => block_on(bus::ledger(context)),
         Verb::Explain { mid } => block_on(explain::run(context, mid)),
         Verb::Dlq(verb) => block_on(dlq::run(context, verb)),
+        Verb::Journal(verb) => journal::run(context, &verb),
         Verb::Config(verb) => config::run(context, verb),
         Verb::Doctor => block_on(doctor::run(context)),
         Verb::Completions(args) => completions::run(&args),
