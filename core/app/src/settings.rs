@@ -15,7 +15,7 @@ mod shape;
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use patchbay_gateway::{GatewayLimits, limits::duration};
-use patchbay_host::{Limits, Paths, PluginSettings};
+use patchbay_host::{Durability, JournalSettings, Limits, Paths, PluginSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,6 +27,9 @@ pub(crate) use self::load::load;
 pub(crate) struct Settings {
     pub(crate) paths: Paths,
     pub(crate) limits: Limits,
+    /// How safe the messages of which topics are (P-3).
+    pub(crate) durability: Durability,
+    pub(crate) journal: JournalSettings,
     pub(crate) gateway: GatewayLimits,
     pub(crate) log: LogSettings,
     /// How long a shutdown may take before it is cut short (P-35).
@@ -90,6 +93,8 @@ impl Settings {
         patchbay_host::Settings {
             paths: self.paths.clone(),
             limits: self.limits.clone(),
+            durability: self.durability.clone(),
+            journal: self.journal.clone(),
             plugins: self.plugins.clone(),
         }
     }

@@ -42,7 +42,7 @@ pub use self::{
     letters::LetterFilter,
     operations::{LetterJob, LetterWork},
     publishing::{EventTap, MessageTap, NewMessage, Room},
-    settings::{Limits, Paths, PluginSettings, Settings},
+    settings::{Durability, JournalSettings, Limits, Paths, PluginSettings, Settings},
     transit::{
         probes::{Expectation, Probe},
         request::TransitionRequest,

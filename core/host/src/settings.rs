@@ -3,6 +3,9 @@
 //! Plain values with defaults: files, environment and precedence are the app's matter. Every limit
 //! of the host has its name here.
 
+mod durability;
+mod journal;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -12,6 +15,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::{
+    durability::{Durability, DurabilityError},
+    journal::{JournalSettings, OnCorruption},
+};
 use crate::error::StartError;
 
 /// Everything that the host can be told.
@@ -23,6 +30,12 @@ pub struct Settings {
     /// Limits of the host itself.
     #[serde(default)]
     pub limits: Limits,
+    /// How safe the messages of which topics are.
+    #[serde(default)]
+    pub durability: Durability,
+    /// Where durable messages are kept.
+    #[serde(default)]
+    pub journal: JournalSettings,
     /// Settings of single plugins, by name.
     #[serde(default)]
     pub plugins: BTreeMap<String, PluginSettings>,
@@ -38,6 +51,8 @@ pub struct Paths {
     pub libraries: PathBuf,
     /// Private copies of libraries.
     pub store: PathBuf,
+    /// The journal: durable messages, and what became of them.
+    pub journal: PathBuf,
 }
 
 /// Bounds and periods of the host.
@@ -117,6 +132,7 @@ impl Paths {
             enabled: home.join("plugins/enabled"),
             libraries: home.join("plugins/libraries"),
             store: home.join("data/store"),
+            journal: home.join("data/journal"),
         }
     }
 }
@@ -130,6 +146,8 @@ impl Settings {
         Settings {
             paths: Paths::of_home(home),
             limits: Limits::default(),
+            durability: Durability::default(),
+            journal: JournalSettings::default(),
             plugins: BTreeMap::new(),
         }
     }
@@ -139,6 +157,10 @@ impl Settings {
     /// # Errors
     /// [`StartError::Setting`], naming the setting.
     pub fn check(&self) -> Result<(), StartError> {
+        self.journal.check().map_err(|(setting, problem)| StartError::Setting {
+            setting: setting.to_owned(),
+            problem,
+        })?;
         let limits = &self.limits;
         let counts = [
             ("limits.payload_bytes", limits.payload_bytes),

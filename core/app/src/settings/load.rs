@@ -8,7 +8,7 @@ use std::{
 };
 
 use patchbay_gateway::GatewayLimits;
-use patchbay_host::Limits;
+use patchbay_host::{Durability, JournalSettings, Limits, Paths};
 use serde_json::Value;
 
 use super::{
@@ -59,9 +59,8 @@ pub(crate) fn load(
     }
     let mut settings: Settings = serde_json::from_value(document.clone())
         .map_err(|error| Failure::failed("the settings are not valid").because(&error))?;
-    for path in
-        [&mut settings.paths.enabled, &mut settings.paths.libraries, &mut settings.paths.store]
-    {
+    let Paths { enabled, libraries, store, journal } = &mut settings.paths;
+    for path in [enabled, libraries, store, journal] {
         *path = home.folder().join(&*path);
     }
     Ok(Loaded { settings, document, origins, file })
@@ -85,6 +84,8 @@ fn defaults(home: &Home) -> Settings {
     Settings {
         paths: host.paths,
         limits: Limits::default(),
+        durability: Durability::default(),
+        journal: JournalSettings::default(),
         gateway: GatewayLimits::default(),
         // The actor framework names its actor with every line below its level.
         log: LogSettings { format: LogForm::Text, filter: "info,ractor=warn".to_owned() },

@@ -66,6 +66,34 @@ fn sizes_may_have_a_unit() {
 }
 
 #[test]
+fn levels_of_topics_and_the_journal_are_set_and_checked() {
+    let case = Case::new(
+        "durability:\n  - {topics: orders.>, level: disk}\n  - {topics: log.>, level: process}\n\
+         journal: {segment_bytes: 8MiB, sync_interval: 50ms, on_corruption: refuse}\n",
+    );
+    let loaded = case.load(&[("PATCHBAY__JOURNAL__RESERVE_BYTES", "1MiB")]).expect("settings");
+    let rules = loaded.settings.durability.rules();
+    assert_eq!(
+        rules.iter().map(|rule| rule.level.label()).collect::<Vec<_>>(),
+        ["disk", "process"]
+    );
+    let journal = &loaded.settings.journal;
+    assert_eq!((journal.segment_bytes, journal.reserve_bytes), (8 << 20, 1 << 20));
+    assert_eq!(journal.sync_interval, Duration::from_millis(50));
+    for (yaml, words) in [
+        ("durability: [{topics: a.>, level: tape}]\n", ["`durability`", "rule 1", "`tape`"]),
+        ("durability: {orders: disk}\n", ["`durability`", "map", "sequence"]),
+        ("durability: [{topics: a.>}]\n", ["`durability`", "rule 1", "`level`"]),
+        ("journal: {on_corruption: hope}\n", ["`journal.on_corruption`", "`hope`", "refuse"]),
+        ("journal: {segment_size: 1MiB}\n", ["`journal.segment_size`", "unknown", "segment_bytes"]),
+        ("journal: {sync_interval: 5}\n", ["`journal.sync_interval`", "expected", "string"]),
+    ] {
+        let text = refusal(yaml, &[]);
+        assert!(words.iter().all(|word| text.contains(word)), "{yaml}: {text}");
+    }
+}
+
+#[test]
 fn relative_folders_are_below_the_home() {
     let case = Case::new("paths: {enabled: on}\n");
     let loaded = case.load(&[]).expect("settings");
