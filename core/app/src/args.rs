@@ -24,7 +24,9 @@ pub(crate) use self::{
     dlq::{DlqVerb, FilterArgs, WorkArgs},
     host::{CompletionsArgs, ConfigVerb, LogFormat, ShutdownArgs, UpArgs, WaitArgs},
     journal::JournalVerb,
-    plugin::{ActivateArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, Template},
+    plugin::{
+        ActivateArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, PurgeArgs, Template,
+    },
     transition::{StartArgs, StatusArgs, TransitionVerb},
 };
 
@@ -49,7 +51,7 @@ Examples:
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 no host answers, 4 refused by a rule.
 `up` ends with 0 after an orderly stop, 3 when its deadline was hit, 73 when another host has
-the folder, 130 after a second signal.";
+the folder, 78 when the journal is damaged and may not be used so, 130 after a second signal.";
 
 /// Instants are typed up to the year 2500.
 const FAR: Duration = Duration::from_secs(16_725_225_600);

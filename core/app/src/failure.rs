@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Refused = 4,
     /// Another host holds the data folder.
     Locked = 73,
+    /// The journal is damaged, and the settings say to refuse it.
+    Damaged = 78,
     /// A second signal ended the host at once.
     Interrupted = 130,
 }

@@ -11,7 +11,8 @@ mod signals;
 use std::{convert::Infallible, future::pending, time::Duration};
 
 use patchbay_gateway::{Gateway, StopRequest, router};
-use patchbay_host::{Host, HostError, HostHandle, view::ShutdownReport};
+use patchbay_host::{Host, HostError, HostHandle, StartError, view::ShutdownReport};
+use patchbay_journal::OpenError;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 use tokio::{net::UnixListener, runtime, sync::oneshot, time};
@@ -86,9 +87,7 @@ async fn serve(
     let settings = &loaded.settings;
     let listener = UnixListener::from_std(socket.listener()?)
         .map_err(|error| Failure::failed("cannot listen").because(&error))?;
-    let host = Host::start(settings.host())
-        .await
-        .map_err(|error| Failure::failed("cannot start the host").because(&error))?;
+    let host = Host::start(settings.host()).await.map_err(|error| not_started(&error))?;
     let gateway = Gateway::new(host.clone(), settings.gateway.clone());
     let routes = router(gateway.clone());
     let (close, closed) = oneshot::channel::<()>();
@@ -109,6 +108,7 @@ async fn serve(
     let report = tokio::select! {
         report = time::timeout(limit + LATE, host.shutdown(limit)) => report,
         () = signals.next() => {
+            host.close_journal().await;
             note("ended at once by a second signal");
             patchbay_loader::end_process(Exit::Interrupted as i32)
         }
@@ -120,6 +120,25 @@ async fn serve(
     }
     // The host keeps its deadline; should it ever not, nobody waits for it (P-35).
     Ok(report.unwrap_or_default())
+}
+
+/// Why the host did not start, with the status that says so.
+fn not_started(error: &StartError) -> Failure {
+    let StartError::Journal { source, .. } = error else {
+        return Failure::failed("cannot start the host").because(error);
+    };
+    let (exit, hint) = match source {
+        OpenError::Owned { .. } => {
+            (Exit::Locked, "`patchbay shutdown` ends a host; --home DIR runs another one elsewhere")
+        }
+        OpenError::Refused { .. } => (
+            Exit::Damaged,
+            "`patchbay journal verify` lists what is lost; with `journal.on_corruption: quarantine` \
+             the host goes on with what can be read",
+        ),
+        _ => (Exit::Failed, "`patchbay journal verify` judges the folder without a host"),
+    };
+    Failure::new(exit, "cannot start the host").because(error).hint(hint)
 }
 
 /// Waits for a signal or for `POST /api/v1/shutdown`, which may say how long the end may take.
@@ -160,11 +179,13 @@ fn tell(report: &ShutdownReport) {
     for of in &report.unfinished {
         note(&format!("plugin `{}` did not end in time: {}", of.plugin, of.reason));
     }
-    if report.left + report.revoked > 0 {
-        note(&format!(
-            "{} messages were still waiting and {} in flight; they were in memory and are lost",
-            report.left, report.revoked
-        ));
+    let unsettled = report.left + report.revoked;
+    if report.kept > 0 {
+        note(&format!("{} messages wait in the journal for the next host", report.kept));
+    }
+    if unsettled > report.kept {
+        let lost = unsettled - report.kept;
+        note(&format!("{lost} messages were not settled; they were in memory and are lost"));
     }
     let took = Duration::from_millis(report.took_ms);
     match report.clean {

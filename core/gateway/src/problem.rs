@@ -65,6 +65,7 @@ impl From<HostError> for ApiError {
     fn from(error: HostError) -> ApiError {
         let (status, title) = match &error {
             HostError::UnknownPlugin { .. } => (StatusCode::NOT_FOUND, "no such plugin"),
+            HostError::NoOrphan { .. } => (StatusCode::NOT_FOUND, "nothing waits"),
             HostError::WrongState { .. } => (StatusCode::CONFLICT, "not in this state"),
             HostError::Plugin { .. } => (StatusCode::BAD_GATEWAY, "the plugin failed"),
             HostError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),

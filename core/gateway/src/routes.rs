@@ -3,6 +3,7 @@
 mod bus;
 mod host;
 mod idempotency;
+mod journal;
 mod letters;
 mod plugins;
 pub mod transitions;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(bus::routes());
     routes.extend(letters::routes());
     routes.extend(transitions::routes());
+    routes.extend(journal::routes());
     routes
 }
 

@@ -22,6 +22,8 @@ const DRAIN_SHARE: f64 = 0.5;
 /// How long the actors may take to end, all together, and then the host's threads: with both, a host
 /// whose deadline was hit has ended one second later (P-35).
 const ACTOR_END: Duration = Duration::from_millis(500);
+/// How long the disk may take for the last records.
+const JOURNAL_END: Duration = Duration::from_millis(900);
 
 /// Ends the host, once; whoever asks later waits for the same end.
 pub(crate) async fn close(shared: &Arc<Shared>, limit: Duration) -> ShutdownReport {
@@ -73,15 +75,29 @@ async fn run(shared: &Shared, began: Instant, limit: Duration) -> ShutdownReport
         }
     }
     context.promises.close();
+    // 6. The journal, last of all: it says that everything is on the disk.
+    let kept = close_journal(context).await;
     context.stopped();
     ShutdownReport {
         clean: in_time && unfinished.is_empty(),
         took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         revoked: ledger.iter().map(|view| view.in_flight).sum(),
         left: ledger.iter().map(|view| view.queued + view.delayed + view.dead_pending).sum(),
+        kept,
         unfinished,
         quarantined: is_anything_mapped(context),
     }
+}
+
+/// Forces everything to the disk. Returns how many unsettled deliveries the journal has.
+pub(crate) async fn close_journal(context: &Arc<Context>) -> u64 {
+    let kept = context.record.journal().health().live;
+    let context = Arc::clone(context);
+    let closed = tokio::task::spawn_blocking(move || context.record.close(&*context.clock));
+    if tokio::time::timeout(JOURNAL_END, closed).await.is_err() {
+        tracing::error!("the journal was not closed in time; the next start reads it all the same");
+    }
+    kept
 }
 
 /// Whether a library is still mapped, in quarantine or because its turn did not come.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::{
     dice::Dice,
     events::EventDesk,
+    journal::Record,
     moment,
     settings::Settings,
     snapshot::Snapshot,
@@ -38,6 +39,7 @@ pub(crate) struct Context {
     pub(crate) loader: Loader,
     pub(crate) store: Store,
     pub(crate) monitor: Monitor,
+    pub(crate) record: Record,
     pub(crate) events: EventDesk,
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) promises: Arc<Promises>,
@@ -64,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) promises: Arc<Promises>,
     /// The first of the generations for instances that no plan asked for.
     pub(crate) spare: u64,
+    pub(crate) record: Record,
 }
 
 /// Where the host is in its life.
@@ -96,6 +99,7 @@ impl Context {
             loader: Loader::new(),
             store: parts.store,
             monitor: parts.monitor,
+            record: parts.record,
             snapshot: watch::Sender::default(),
             promises: parts.promises,
             closing: watch::Sender::new(false),

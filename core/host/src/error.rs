@@ -5,6 +5,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use patchbay_bus::RecoverError;
+use patchbay_journal::OpenError;
+
 /// Why the host could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +28,24 @@ pub enum StartError {
         setting: String,
         /// What is wrong and what is allowed.
         problem: String,
+    },
+    /// The journal cannot be used.
+    #[error("cannot open the journal `{}`", path.display())]
+    Journal {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// What the journal says cannot be gone on with.
+    #[error("cannot go on from the journal `{}`", path.display())]
+    Recovery {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: RecoverError,
     },
     /// The actors of the host did not start.
     #[error("cannot start the actors of the host")]
@@ -56,6 +77,12 @@ pub enum HostError {
     /// No plugin of that name is enabled or known.
     #[error("no plugin `{plugin}` is known")]
     UnknownPlugin {
+        /// The name as asked for.
+        plugin: String,
+    },
+    /// Nothing waits under that name.
+    #[error("nothing waits for a plugin `{plugin}` that is gone")]
+    NoOrphan {
         /// The name as asked for.
         plugin: String,
     },
@@ -227,6 +254,7 @@ impl HostError {
     pub fn code(&self) -> &'static str {
         match self {
             HostError::UnknownPlugin { .. } => "unknown_plugin",
+            HostError::NoOrphan { .. } => "unknown_orphan",
             HostError::WrongState { .. } => "wrong_state",
             HostError::Plugin { .. } => "plugin_failed",
             HostError::Timeout { .. } => "timeout",
@@ -241,6 +269,9 @@ impl HostError {
         match self {
             HostError::UnknownPlugin { .. } => {
                 "`patchbay plugin list` shows the names; `patchbay plugin activate` adds one"
+            }
+            HostError::NoOrphan { .. } => {
+                "`patchbay ledger` shows what waits; deactivate a plugin before purging it"
             }
             HostError::WrongState { .. } => "`patchbay plugin info` shows why it is in this state",
             HostError::Plugin { .. } => "`patchbay plugin logs` shows what the plugin wrote",

@@ -7,6 +7,7 @@
 //! is only written down.
 
 mod asking;
+mod durable;
 mod letters;
 mod transition;
 

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use patchbay_bus::{Broker, BrokerConfig, SystemClock};
+use patchbay_bus::{Broker, BrokerConfig, Clock, DedupPolicy, SystemClock};
 use patchbay_lifecycle::Generation;
 use patchbay_loader::Store;
 use patchbay_pool::Monitor;
@@ -21,7 +21,9 @@ use crate::{
     context::{Context, Parts},
     error::StartError,
     handle::{HostHandle, Shared},
+    journal::{self, Opened},
     operations::Operations,
+    orphans,
     publishing::Counter,
     settings::Settings,
     transit::{self, kept::Promises},
@@ -54,6 +56,8 @@ impl Host {
         for folder in [&paths.enabled, &paths.libraries, &paths.store] {
             make_folder(folder)?;
         }
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let Opened { record, journal, recovered } = journal::open(&settings, &*clock)?;
         let store = Store::open(&paths.store).map_err(|source| StartError::Store {
             path: paths.store.clone(),
             source: Box::new(source),
@@ -61,9 +65,16 @@ impl Host {
         let config = BrokerConfig {
             max_message_bytes: settings.limits.payload_bytes,
             publish_timeout: settings.limits.publish_timeout,
+            durability: settings.durability.rules().to_vec(),
+            dedup: DedupPolicy {
+                window: settings.journal.dedup_window,
+                max_keys: settings.journal.dedup_keys,
+            },
             ..BrokerConfig::default()
         };
-        let broker = Broker::new(config, Arc::new(SystemClock));
+        let seed = uuid::Uuid::new_v4().as_u64_pair().1;
+        let broker = Broker::open(config, clock, Some((journal, recovered)), seed)
+            .map_err(|source| StartError::Recovery { path: paths.journal.clone(), source })?;
         let thread = |thread| move |source| StartError::Thread { thread, source };
         broker.start_timer().map_err(thread("timer"))?;
         let monitor = Monitor::start(Arc::clone(broker.clock())).map_err(thread("monitor"))?;
@@ -79,6 +90,7 @@ impl Host {
             broker: broker.clone(),
             store,
             monitor,
+            record,
             promises: Arc::new(promises),
             spare: first + GENERATIONS_EACH / 2,
         };
@@ -104,6 +116,7 @@ impl Host {
             was_ready: AtomicBool::new(false),
             end: watch::Sender::new(None),
         };
+        tokio::spawn(orphans::watch(Arc::clone(&shared.context)));
         Ok(HostHandle::new(Arc::new(shared)))
     }
 }

@@ -213,7 +213,12 @@ impl Counter {
         let headers: Vec<(&str, &str)> = borrowed(&headers);
         let mut publisher = self.take();
         let outgoing = outgoing(message, &headers);
-        let asked = self.broker.request(&mut publisher, outgoing, limit);
+        let asked = match self.may_be_durable(message) {
+            true => {
+                tokio::task::block_in_place(|| self.broker.request(&mut publisher, outgoing, limit))
+            }
+            false => self.broker.request(&mut publisher, outgoing, limit),
+        };
         self.give_back(publisher);
         asked.map_err(|error| request_refused(context, &message.topic, error))
     }
@@ -226,7 +231,12 @@ impl Counter {
     ) -> Result<Result<Pending, std::sync::Arc<bus::Subscription>>, PublishError> {
         let headers = borrowed(headers);
         let mut publisher = self.take();
-        let submitted = publisher.submit(outgoing(message, &headers));
+        let outgoing = outgoing(message, &headers);
+        // The journal may have to make room first, and a request waits for its level.
+        let submitted = match self.may_be_durable(message) {
+            true => tokio::task::block_in_place(|| publisher.submit(outgoing)),
+            false => publisher.submit(outgoing),
+        };
         self.give_back(publisher);
         match submitted {
             Ok(pending) => Ok(Ok(pending)),
@@ -265,6 +275,10 @@ impl Counter {
             headers.push((header::TRACEPARENT.to_owned(), context));
         }
         Ok(headers)
+    }
+
+    fn may_be_durable(&self, message: &NewMessage) -> bool {
+        message.level.is_some() || !self.broker.config().durability.is_empty()
     }
 
     fn take(&self) -> Publisher {

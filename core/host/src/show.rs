@@ -1,6 +1,9 @@
 //! From what the host knows to what it shows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use patchbay_bus::{DeadLetter, DropReason, Ledger};
 use patchbay_lifecycle::{Generation, Intent, PluginName, State, Track};
@@ -10,7 +13,7 @@ use serde_json::Value;
 use crate::{
     context::{Context, Phase},
     incarnation::Incarnation,
-    moment,
+    journal, moment, orphans,
     publishing::seen,
     snapshot::Snapshot,
     station::{Queue, Station},
@@ -164,8 +167,10 @@ fn quarantined(context: &Context, of: Option<&PluginName>) -> Vec<GenerationView
 /// removed and made again is one row.
 pub(crate) fn ledger(context: &Context) -> Vec<LedgerView> {
     let mut views = Vec::new();
+    let mut known = HashSet::new();
     for station in context.stations() {
         let (live, past) = station.queues();
+        known.extend(live.iter().chain(&past).map(|queue| queue.subscription.id()));
         views.extend(live.iter().map(|queue| ledger_of(&station, queue, &past)));
         let mut alone: Vec<&Queue> = Vec::new();
         for queue in &past {
@@ -175,6 +180,16 @@ pub(crate) fn ledger(context: &Context) -> Vec<LedgerView> {
             }
         }
         views.extend(alone.into_iter().map(|queue| ledger_of(&station, queue, &past)));
+    }
+    for (orphan, mut view) in orphans::rows(context, &known) {
+        add(&mut view, &orphan.ledger());
+        views.push(view);
+    }
+    let left = context.broker.orphans();
+    for view in &mut views {
+        view.orphaned = left.iter().any(|orphan| {
+            orphan.owner() == view.plugin && orphan.spec().pattern.as_str() == view.pattern
+        });
     }
     views
 }
@@ -317,13 +332,20 @@ pub(crate) fn status(context: &Context, snapshot: &Snapshot, ready: bool) -> Hos
         started_at: moment::text(context.started_unix_ns),
         phase: word.to_owned(),
         ready: ready && word == "running",
-        health: if failing || lost || quarantined > 0 { "degraded" } else { "healthy" }.to_owned(),
+        health: if failing || lost || quarantined > 0 || !context.record.health().0.is_well() {
+            "degraded"
+        } else {
+            "healthy"
+        }
+        .to_owned(),
         plugins,
         quarantined,
         unload: match patchbay_loader::effective() {
             Ok(()) => "proven".to_owned(),
             Err(error) => chain(&error),
         },
+        durability: journal::durability(&context.broker.config().durability).to_owned(),
+        journal: context.record.health().0.label().to_owned(),
         ledger: sum,
     }
 }

@@ -363,9 +363,10 @@ impl Station {
 // === impl State ===
 
 impl State {
-    /// Removes a subscription and keeps it for the ledger. Returns how many deliveries it dropped.
+    /// Ends a subscription and keeps it for the ledger. What is durable stays under the plugin's
+    /// name. Returns how many deliveries were dropped.
     fn bury(&mut self, broker: &Broker, queue: Queue) -> u64 {
-        let dropped = broker.remove(&queue.subscription);
+        let dropped = broker.detach(&queue.subscription);
         while self.past.len() >= PAST_MAX {
             self.past.pop_front();
         }

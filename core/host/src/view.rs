@@ -8,6 +8,7 @@
 //! a view is a copy of one moment.
 
 mod bus;
+mod journal;
 mod life;
 mod operation;
 mod plugin;
@@ -17,6 +18,9 @@ pub use self::{
     bus::{
         DeadLetterView, DroppedView, FailureRecord, HostStatus, LedgerView, Published, SeenMessage,
         ShutdownReport, TopicView, UnfinishedPlugin,
+    },
+    journal::{
+        DamageView, DedupView, JournalView, LevelRule, OrphanView, PurgedView, RecoveryView,
     },
     life::{DeliveryLife, LifeRecord, MessageLife},
     operation::{LetterProblem, OperationPlan, OperationView, PlannedLetter},

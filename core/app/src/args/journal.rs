@@ -6,6 +6,8 @@ use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalVerb {
+    /// Show the journal of the running host, and what it found when it started
+    Status,
     /// Read a whole journal and say what it is worth; needs no host, and changes nothing
     #[command(after_help = "\
 Examples:

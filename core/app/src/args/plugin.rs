@@ -4,6 +4,9 @@ use std::{fmt, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use patchbay_manifest::PluginName;
+use patchbay_wire::TopicPattern;
+
+use super::pattern;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginVerb {
@@ -17,6 +20,8 @@ pub(crate) enum PluginVerb {
     Activate(ActivateArgs),
     /// Remove a plugin's link from plugins/enabled, and wait for the outcome
     Deactivate(NameArgs),
+    /// Delete what waits for a plugin that is gone
+    Purge(PurgeArgs),
     /// List plugins: state, version, workers, queue, and why one is not running
     List,
     /// Show everything about a plugin
@@ -151,6 +156,23 @@ Examples:
 pub(crate) struct NameArgs {
     /// Name of the plugin
     pub(crate) name: PluginName,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  patchbay plugin purge greeter
+  patchbay plugin purge greeter --pattern 'greetings.>'
+
+Durable messages stay when their plugin is deactivated; `patchbay ledger` shows them as gone, with
+the plugin's name. They are handed out when the plugin comes back. This deletes them and their dead
+letters for good.")]
+pub(crate) struct PurgeArgs {
+    /// Name of the plugin
+    pub(crate) name: PluginName,
+    /// Only what waits for the subscription of this pattern
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) pattern: Option<TopicPattern>,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,7 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
              plugins      {plugins}\n\
              messages     {} accepted, {} queued, {} delayed, {} in flight, {} done, \
              {} forwarded, {} dead, {} dropped; {} retried\n\
+             durability   {}, journal {}\n\
              unloading    {}{}",
             status.host_id,
             status.version,
@@ -33,6 +34,8 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
             sum.dead,
             dropped(sum),
             sum.retried,
+            status.durability,
+            status.journal,
             status.unload,
             match status.quarantined {
                 0 => String::new(),
@@ -79,8 +82,9 @@ pub(super) async fn ledger(context: &Context) -> Result<(), Failure> {
                 [of.accepted, of.queued, of.delayed, of.in_flight, of.done, of.forwarded, of.dead];
             let [accepted, queued, delayed, in_flight, done, forwarded, dead] =
                 counts.map(|count| count.to_string());
+            let gone = if of.orphaned { " (gone)" } else { "" };
             rows.row([
-                of.plugin.clone(),
+                format!("{}{gone}", of.plugin),
                 of.pattern.clone(),
                 accepted,
                 queued,

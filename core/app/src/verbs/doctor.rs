@@ -127,9 +127,12 @@ fn tools(findings: &mut Findings) {
 
 fn folders(findings: &mut Findings, loaded: &Loaded) {
     let paths = &loaded.settings.paths;
-    for (check, folder) in
-        [("enabled", &paths.enabled), ("libraries", &paths.libraries), ("store", &paths.store)]
-    {
+    for (check, folder) in [
+        ("enabled", &paths.enabled),
+        ("libraries", &paths.libraries),
+        ("store", &paths.store),
+        ("journal", &paths.journal),
+    ] {
         let shown = folder.display();
         match fs::metadata(folder) {
             Ok(found) if !found.is_dir() => {
@@ -194,6 +197,18 @@ async fn host(findings: &mut Findings, context: &Context) {
             let verdict = if degraded { Verdict::Warning } else { Verdict::Ok };
             let detail = format!("{}, {}, version {}", status.phase, status.health, status.version);
             findings.add("host", verdict, detail);
+            let (verdict, detail) = match status.durability.as_str() {
+                "reduced" => (
+                    Verdict::Warning,
+                    "reduced: some topics are at level `process`, which a power cut may cost",
+                ),
+                "memory" => (Verdict::Ok, "memory: no topic is durable"),
+                _ => (Verdict::Ok, "disk: durable topics survive a power cut"),
+            };
+            findings.add("durability", verdict, detail);
+            let well = status.journal == "ready";
+            let verdict = if well { Verdict::Ok } else { Verdict::Problem };
+            findings.add("journal", verdict, status.journal);
         }
         Err(failure) if failure.exit == Exit::Unreachable => {
             let stale = exists(&context.home.socket());

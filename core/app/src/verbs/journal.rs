@@ -2,10 +2,19 @@
 
 use std::{fmt::Write as _, path::Path};
 
+use patchbay_host::view::{DamageView, JournalView};
 use patchbay_journal::{DiskStorage, Verified, verify};
 use serde::Serialize;
 
 use crate::{args::JournalVerb, context::Context, failure::Failure, output::harmless};
+
+/// The journal of a running host.
+#[derive(Debug, Serialize)]
+struct Status {
+    #[serde(flatten)]
+    journal: JournalView,
+    damage: Vec<DamageView>,
+}
 
 /// What a journal is worth.
 #[derive(Debug, Serialize)]
@@ -38,11 +47,52 @@ struct Waiting {
 
 pub(super) fn run(context: &Context, verb: &JournalVerb) -> Result<(), Failure> {
     match verb {
+        JournalVerb::Status => super::block_on(status(context)),
         JournalVerb::Verify { folder } => {
             let own = context.home.journal();
             judge(context, folder.as_deref().unwrap_or(&own))
         }
     }
+}
+
+async fn status(context: &Context) -> Result<(), Failure> {
+    let journal: JournalView = context.client.get("/api/v1/journal").await?;
+    let damage: Vec<DamageView> = context.client.get("/api/v1/journal/damage").await?;
+    context.output.show(&Status { journal, damage }, told)
+}
+
+fn told(status: &Status) -> String {
+    let Status { journal, damage } = status;
+    let mut text = String::new();
+    let why = journal.reason.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "journal      {}: {}{why}", harmless(&journal.folder), journal.state);
+    let _ = writeln!(text, "durability   {}", journal.durability);
+    for rule in &journal.rules {
+        let _ = writeln!(text, "  {:<8} {}", rule.level, harmless(&rule.topics));
+    }
+    let (segments, bytes, room) = (journal.segments, journal.bytes, journal.room_bytes);
+    let _ = writeln!(text, "size         {bytes} bytes in {segments} files, room for {room}");
+    let _ = writeln!(text, "records      {} written, {} on disk", journal.written, journal.synced);
+    let _ = writeln!(text, "unsettled    {}", journal.unsettled);
+    let _ = writeln!(text, "dedup keys   {} (bound: {})", journal.dedup.keys, journal.dedup.bound);
+    let found = &journal.recovery;
+    let end = if found.orderly { "orderly" } else { "not orderly" };
+    let _ = writeln!(
+        text,
+        "at start     the end before was {end}; {} records read in {} ms, {} unsettled, {} begun, \
+         {} dead letters, {} bytes cut off",
+        found.records,
+        found.took_ms,
+        found.unsettled,
+        found.begun,
+        found.dead_letters,
+        found.torn_bytes,
+    );
+    for damage in damage {
+        let _ = writeln!(text, "damage       {}", harmless(&damage.detail));
+    }
+    text
 }
 
 fn judge(context: &Context, folder: &Path) -> Result<(), Failure> {

@@ -4,12 +4,12 @@ mod detail;
 
 use std::time::Duration;
 
-use patchbay_host::view::{GenerationView, LogLine, PluginDetail, PluginView};
+use patchbay_host::view::{GenerationView, LogLine, PluginDetail, PluginView, PurgedView};
 use patchbay_manifest::PluginName;
 
 use super::{block_on, link};
 use crate::{
-    args::{LogsArgs, PluginVerb},
+    args::{LogsArgs, PluginVerb, PurgeArgs},
     build,
     client::escaped,
     context::Context,
@@ -27,6 +27,7 @@ pub(super) fn run(context: &Context, verb: PluginVerb) -> Result<(), Failure> {
         PluginVerb::Check(args) => build::check(context, &args),
         PluginVerb::Activate(args) => block_on(link::activate(context, &args)),
         PluginVerb::Deactivate(args) => block_on(link::deactivate(context, &args.name)),
+        PluginVerb::Purge(args) => block_on(purge(context, &args)),
         PluginVerb::List => block_on(list(context)),
         PluginVerb::Info(args) => block_on(info(context, &args.name)),
         PluginVerb::Pause(args) => block_on(change(context, &args.name, "pause")),
@@ -127,6 +128,20 @@ async fn logs(context: &Context, args: &LogsArgs) -> Result<(), Failure> {
         }
         tokio::time::sleep(FOLLOW).await;
     }
+}
+
+async fn purge(context: &Context, args: &PurgeArgs) -> Result<(), Failure> {
+    let query = match &args.pattern {
+        Some(pattern) => format!("?pattern={}", escaped(pattern.as_str())),
+        None => String::new(),
+    };
+    let name = escaped(args.name.as_str());
+    let purged: PurgedView =
+        context.client.post(&format!("/api/v1/orphans/{name}/purge{query}")).await?;
+    context.output.show(&purged, |purged| {
+        let PurgedView { plugin, subscriptions, dropped } = purged;
+        format!("{subscriptions} subscriptions of {plugin} are gone, {dropped} messages dropped")
+    })
 }
 
 async fn generations(context: &Context, name: Option<&PluginName>) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! The binary itself, in temporary homes.
 
 mod alone;
+mod durable;
 mod host;
 mod messages;
 mod plugins;

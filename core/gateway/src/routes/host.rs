@@ -79,6 +79,18 @@ async fn livez() -> &'static str {
 
 async fn readyz(State(gateway): State<Gateway>) -> Result<&'static str, ApiError> {
     let status = gateway.host.status();
+    if !gateway.host.keeps_what_it_accepts() {
+        let journal = gateway.host.journal();
+        let why = journal.reason.unwrap_or_default();
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_ready",
+            "the host is not ready",
+            format!("durable messages are refused, the journal is {}: {why}", journal.state),
+            "`patchbay journal status` tells more; a full one recovers by itself, a failed one by a \
+             restart",
+        ));
+    }
     if status.ready && status.phase == "running" {
         return Ok("ok\n");
     }

@@ -38,6 +38,8 @@ pub struct LedgerView {
     pub dead_pending: u64,
     /// Settlements that came after their lease was revoked, and had no effect.
     pub stale_settlements: u64,
+    /// Whether its plugin is gone: what is durable waits under its name.
+    pub orphaned: bool,
 }
 
 /// Dropped deliveries by reason, such as `unload`, `drop_oldest`, `expired`.
@@ -77,6 +79,11 @@ pub struct HostStatus {
     pub quarantined: u32,
     /// Whether libraries can be proven unmapped here; the reason when they cannot.
     pub unload: String,
+    /// `memory` when no topic is durable, `disk` when every durable topic waits for the disk,
+    /// `reduced` when some topic is durable at level `process` only.
+    pub durability: String,
+    /// State of the journal: `ready`, `full`, `failed` or `degraded`.
+    pub journal: String,
     /// Sum over all subscriptions.
     pub ledger: LedgerView,
 }
@@ -171,6 +178,8 @@ pub struct ShutdownReport {
     pub revoked: u64,
     /// Deliveries that were still queued or delayed.
     pub left: u64,
+    /// Those of all that were unsettled that the journal has: the next host hands them out again.
+    pub kept: u64,
     /// Plugins that did not end in time, with the reason.
     pub unfinished: Vec<UnfinishedPlugin>,
     /// Whether a library is still mapped: the process must end by `_exit`.

@@ -1,0 +1,192 @@
+//! Messages that outlive the host: restarts, kills, folders that cannot be used.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use patchbay_testkit::eventually;
+use serde_json::Value;
+
+use crate::support::{Home, LONG, write};
+
+const SETTINGS: &str = "\
+durability:
+  - {topics: echo.>, level: disk}
+journal: {segment_bytes: 256KiB, reserve_bytes: 64KiB, low_water_bytes: 1MiB}
+";
+
+/// A home whose plugin `echo` has durable topics; its plugin is not activated.
+fn durable() -> Home {
+    let home = Home::with_echo();
+    write(&home.path("patchbay.yaml"), SETTINGS);
+    home
+}
+
+fn row(home: &Home, name: &str) -> u64 {
+    home.ok(&["ledger"])[0][name].as_u64().unwrap_or_default()
+}
+
+fn balanced(home: &Home) {
+    for of in home.ok(&["ledger"]).as_array().expect("rows") {
+        let of = |name: &str| of[name].as_u64().expect("a number");
+        let ledger = home.ok(&["ledger"]);
+        let dropped: u64 = ledger[0]["dropped"]
+            .as_object()
+            .map_or(0, |reasons| reasons.values().filter_map(Value::as_u64).sum());
+        let settled = of("done") + of("forwarded") + of("dead") + dropped;
+        let unsettled = of("queued") + of("delayed") + of("in_flight") + of("dead_pending");
+        assert_eq!(of("accepted"), settled + unsettled, "{ledger}");
+    }
+}
+
+#[test]
+fn what_was_accepted_on_disk_is_there_after_a_kill_and_is_handed_out() {
+    let home = durable();
+    home.ok(&["plugin", "activate", "echo"]);
+    let mut up = home.up();
+    home.ok(&["plugin", "pause", "echo"]);
+    let published = home.ok(&["publish", "echo.ack", r#"{"n": 1}"#]);
+    assert_eq!((&published["level"], &published["routed"]), (&"disk".into(), &1.into()));
+    assert!(published["seq"].is_u64(), "{published}");
+    let ran = home.run(&["publish", "echo.ack", "--count", "200"]);
+    assert_eq!((ran.status, ran.lines().len()), (0, 200), "{}", ran.err);
+    assert!(ran.lines().iter().all(|line| line["level"] == "disk"));
+    home.ok(&["publish", "echo.ack", "1", "--not-before", "1h"]);
+    up.signal("KILL");
+    up.ended();
+
+    let _up = home.up();
+    let status = home.ok(&["journal", "status"]);
+    assert_eq!(status["recovery"]["orderly"], false);
+    assert_eq!(status["recovery"]["unsettled"], 202);
+    assert_eq!(status["damage"], serde_json::json!([]));
+    home.ledger_says("done", 201);
+    assert_eq!((row(&home, "accepted"), row(&home, "delayed")), (202, 1));
+    balanced(&home);
+}
+
+#[test]
+fn an_orderly_end_keeps_dead_letters_keys_and_counts_for_the_next_host() {
+    let home = durable();
+    home.ok(&["plugin", "activate", "echo"]);
+    let mut up = home.up();
+    let first = home.ok(&["publish", "echo.ack", "1", "--dedup-key", "k"]);
+    home.ok(&["publish", "echo.fail", r#"{"n": 1}"#]);
+    home.ledger_says("done", 1);
+    home.ledger_says("dead", 1);
+    up.signal("TERM");
+    assert_eq!(up.ended(), 0);
+
+    let verified = home.ok(&["journal", "verify"]);
+    assert_eq!((&verified["whole"], &verified["orderly"]), (&true.into(), &true.into()));
+    let _up = home.up();
+    assert_eq!((row(&home, "done"), row(&home, "dead")), (1, 1));
+    let repeat = home.ok(&["publish", "echo.ack", "1", "--dedup-key", "k"]);
+    assert_eq!((&repeat["duplicate"], &repeat["mid"]), (&true.into(), &first["mid"]));
+    assert_eq!(repeat["seq"], first["seq"]);
+    home.run(&["publish", "echo.ack", "2", "--dedup-key", "k"]).failed(4, &["another payload"]);
+    let dead = home.ok(&["dlq", "list"]);
+    assert_eq!(dead[0]["reason"], "it was told to");
+    let mid = dead[0]["message"]["id"].as_str().expect("an id").to_owned();
+    let life = home.ok(&["explain", &mid]);
+    assert!(life["seq"].is_u64(), "{life}");
+    let kinds: Vec<_> = life["records"].as_array().expect("records").iter().collect();
+    assert!(kinds.iter().any(|record| record["plugin"] == "echo"), "{life}");
+    let number = dead[0]["number"].to_string();
+    home.ok(&["dlq", "redrive", &number]);
+    eventually("it died again", LONG, || {
+        (home.ok(&["dlq", "list"])[0]["redrives"] == 1).then_some(())
+    });
+    assert_eq!(home.ok(&["dlq", "purge", "--all"])["done"], 1);
+    balanced(&home);
+}
+
+#[test]
+fn what_waits_for_a_plugin_that_is_gone_is_kept_shown_and_purged_by_name() {
+    let home = durable();
+    home.ok(&["plugin", "activate", "echo"]);
+    let mut up = home.up();
+    home.ok(&["plugin", "pause", "echo"]);
+    for _ in 0..3 {
+        home.ok(&["publish", "echo.ack", "1"]);
+    }
+    home.ok(&["plugin", "deactivate", "echo"]);
+    let ledger = home.ok(&["ledger"]);
+    assert_eq!((&ledger[0]["orphaned"], &ledger[0]["queued"]), (&true.into(), &3.into()));
+    // Nobody gets what is published now.
+    assert_eq!(home.ok(&["publish", "echo.ack", "1"])["routed"], 0);
+    up.signal("TERM");
+    assert_eq!(up.ended(), 0);
+
+    let mut up = home.up();
+    let ledger = home.ok(&["ledger"]);
+    assert_eq!(
+        (&ledger[0]["orphaned"], &ledger[0]["queued"]),
+        (&true.into(), &3.into()),
+        "{ledger}"
+    );
+    assert!(up.log().contains("no plugin has"), "{}", up.log());
+    // It comes back, and gets what waited.
+    home.ok(&["plugin", "activate", "echo"]);
+    home.ok(&["plugin", "resume", "echo"]);
+    home.ledger_says("done", 3);
+    home.ok(&["plugin", "pause", "echo"]);
+    home.ok(&["publish", "echo.ack", "1"]);
+    home.run(&["plugin", "purge", "echo"]).failed(1, &["nothing waits"]);
+    home.ok(&["plugin", "deactivate", "echo"]);
+    let purged = home.ok(&["plugin", "purge", "echo"]);
+    assert_eq!((&purged["subscriptions"], &purged["dropped"]), (&1.into(), &1.into()));
+    up.signal("TERM");
+    assert_eq!(up.ended(), 0);
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_reported_and_never_taken_for_an_empty_one() {
+    let home = durable();
+    home.ok(&["plugin", "activate", "echo"]);
+    let mut up = home.up();
+    home.ok(&["plugin", "pause", "echo"]);
+    home.ok(&["publish", "echo.ack", "1"]);
+    home.run(&["up"]).failed(73, &[&format!("process {}", up.pid())]);
+    up.signal("KILL");
+    up.ended();
+    let journal = home.path("data/journal");
+    let manifest = fs::read(journal.join("manifest")).expect("a manifest");
+    // Half deleted.
+    fs::remove_file(journal.join("manifest")).expect("it was there");
+    write(
+        &home.path("patchbay.yaml"),
+        &SETTINGS.replace("256KiB", "256KiB, on_corruption: refuse"),
+    );
+    home.run(&["up"]).failed(78, &["manifest", "damaged"]);
+    home.run(&["journal", "verify"]).failed(1, &["manifest"]);
+    fs::write(journal.join("manifest"), &manifest).expect("a file");
+    // Garbage where the first segment was.
+    let mut segments: Vec<_> = fs::read_dir(&journal)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .collect();
+    segments.sort();
+    let first = fs::read(&segments[0]).expect("a segment");
+    fs::write(&segments[0], vec![0xa5; first.len()]).expect("a file");
+    home.run(&["up"]).failed(78, &["lost"]);
+    home.run(&["journal", "verify"]).failed(1, &["damaged"]);
+    fs::write(&segments[0], &first).expect("a file");
+    assert_eq!(home.ok(&["journal", "verify"])["unsettled"], 1);
+    write(&home.path("patchbay.yaml"), SETTINGS);
+    let _up = home.up();
+    assert_eq!(row(&home, "queued") + row(&home, "done"), 1);
+}
+
+#[test]
+fn a_journal_that_may_not_be_written_keeps_the_host_from_starting() {
+    // For root nothing is forbidden.
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let home = durable();
+    let journal = home.path("data/journal");
+    fs::create_dir_all(&journal).expect("a folder");
+    fs::set_permissions(&journal, fs::Permissions::from_mode(0o500)).expect("a mode");
+    home.run(&["up"]).failed(1, &["data/journal", "permission"]);
+    fs::set_permissions(&journal, fs::Permissions::from_mode(0o700)).expect("a mode");
+}

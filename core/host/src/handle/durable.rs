@@ -1,0 +1,75 @@
+//! The journal, and what waits in it for plugins that are gone, from outside.
+
+use super::HostHandle;
+use crate::{
+    closing,
+    error::HostError,
+    orphans,
+    view::{DamageView, JournalView, OrphanView, PurgedView},
+};
+
+// === impl HostHandle ===
+
+impl HostHandle {
+    /// The journal in one page.
+    #[must_use]
+    pub fn journal(&self) -> JournalView {
+        self.context().record.view(&self.context().broker)
+    }
+
+    /// Every place where the journal was not as it was written, when the host started.
+    #[must_use]
+    pub fn damage(&self) -> Vec<DamageView> {
+        self.context().record.damage()
+    }
+
+    /// Whether durable publishes are accepted, if any topic is durable (P-46).
+    #[must_use]
+    pub fn keeps_what_it_accepts(&self) -> bool {
+        let durable = !self.context().broker.config().durability.is_empty();
+        !durable || self.context().record.health().0.accepts()
+    }
+
+    /// Subscriptions whose plugin is gone.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<OrphanView> {
+        orphans::all(self.context())
+    }
+
+    /// Deletes what waits for a plugin that is gone, of one pattern or of all, with its dead letters.
+    ///
+    /// # Errors
+    /// [`HostError::UnknownPlugin`] when nothing waits under that name; [`HostError::Closing`].
+    ///
+    /// # Cancel safety
+    /// It is deleted all the same.
+    pub async fn purge_orphans(
+        &self,
+        name: &str,
+        pattern: Option<String>,
+        who: &str,
+    ) -> Result<PurgedView, HostError> {
+        self.refuse_when_closing()?;
+        let is_meant = |orphan: &&OrphanView| {
+            orphan.plugin == name && pattern.as_ref().is_none_or(|it| *it == orphan.pattern)
+        };
+        let count = self.orphans().iter().filter(is_meant).count() as u64;
+        if count == 0 {
+            return Err(HostError::NoOrphan { plugin: name.to_owned() });
+        }
+        let (broker, plugin) = (self.context().broker.clone(), name.to_owned());
+        let purging = move || broker.purge_orphans(&plugin, pattern.as_deref());
+        let dropped = tokio::task::spawn_blocking(purging).await.unwrap_or_default();
+        tracing::info!(target: "audit", who, plugin = name, dropped, "orphans purged");
+        Ok(PurgedView { plugin: name.to_owned(), subscriptions: count, dropped })
+    }
+
+    /// Forces everything to the disk and closes the journal, whatever else goes on: what a second
+    /// signal leads to (P-35). Nothing is accepted after it.
+    ///
+    /// # Cancel safety
+    /// It is closed all the same.
+    pub async fn close_journal(&self) {
+        closing::close_journal(&self.shared.context).await;
+    }
+}
