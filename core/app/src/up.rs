@@ -127,7 +127,7 @@ fn not_started(error: &StartError) -> Failure {
     let StartError::Journal { source, .. } = error else {
         return Failure::failed("cannot start the host").because(error);
     };
-    let (exit, hint) = match source {
+    let (exit, hint) = match &**source {
         OpenError::Owned { .. } => {
             (Exit::Locked, "`patchbay shutdown` ends a host; --home DIR runs another one elsewhere")
         }

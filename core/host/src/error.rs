@@ -36,7 +36,7 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: OpenError,
+        source: Box<OpenError>,
     },
     /// What the journal says cannot be gone on with.
     #[error("cannot go on from the journal `{}`", path.display())]
@@ -45,7 +45,7 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: RecoverError,
+        source: Box<RecoverError>,
     },
     /// The actors of the host did not start.
     #[error("cannot start the actors of the host")]

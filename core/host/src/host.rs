@@ -73,8 +73,10 @@ impl Host {
             ..BrokerConfig::default()
         };
         let seed = uuid::Uuid::new_v4().as_u64_pair().1;
-        let broker = Broker::open(config, clock, Some((journal, recovered)), seed)
-            .map_err(|source| StartError::Recovery { path: paths.journal.clone(), source })?;
+        let broker =
+            Broker::open(config, clock, Some((journal, recovered)), seed).map_err(|source| {
+                StartError::Recovery { path: paths.journal.clone(), source: Box::new(source) }
+            })?;
         let thread = |thread| move |source| StartError::Thread { thread, source };
         broker.start_timer().map_err(thread("timer"))?;
         let monitor = Monitor::start(Arc::clone(broker.clock())).map_err(thread("monitor"))?;
