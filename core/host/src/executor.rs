@@ -67,6 +67,14 @@ impl Executor {
         tell(&self.registry, RegistryMsg::StepEnded { name, step, outcome });
     }
 
+    /// Tells that a generation is kept ready to serve again.
+    pub(crate) fn keeps(&self, incarnation: &Incarnation) {
+        let name = self.station.name().clone();
+        let (generation, facts) = (incarnation.generation(), &incarnation.prepared.facts);
+        let facts = Box::new(facts.clone());
+        tell(&self.registry, RegistryMsg::Keeps { name, generation, facts });
+    }
+
     /// Tells that what was asked for is under way, and may take its time.
     pub(crate) fn underway(&self) {
         let name = self.station.name().clone();

@@ -17,7 +17,7 @@ use self::{
     tell::{changes, show, watch},
 };
 use crate::{
-    Cause, Change, Check, FailureKind, Flow, Generation, HealthRule, Instance, Intent, Now,
+    Cause, Change, Check, Facts, FailureKind, Flow, Generation, HealthRule, Instance, Intent, Now,
     Observed, Order, Plan, PluginName, Refusal, RestartLimits, State, Step, Target, Track, plan,
 };
 
@@ -239,6 +239,13 @@ impl Fleet {
     pub fn underway(&mut self, name: &PluginName) {
         if let Some(track) = self.tracks.get_mut(name) {
             track.settled = track.asked;
+        }
+    }
+
+    /// A generation is kept ready to serve again; these are its facts.
+    pub fn keeps(&mut self, name: &PluginName, generation: Generation, facts: Facts) {
+        if let Some(track) = self.tracks.get_mut(name) {
+            track.keep(generation, facts);
         }
     }
 

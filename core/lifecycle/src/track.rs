@@ -253,6 +253,11 @@ impl Track {
         self.planned_facts = self.intent.facts().cloned();
     }
 
+    /// Whose facts these are, should it serve again.
+    pub(crate) fn keep(&mut self, generation: Generation, facts: Facts) {
+        self.before = Some((generation, facts));
+    }
+
     /// The plan has ended.
     pub fn end(&mut self) {
         self.busy = false;

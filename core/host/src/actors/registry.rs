@@ -6,8 +6,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use patchbay_lifecycle::{
-    Change, Check, Command, CommandError, Effect, Fleet, Generation, Now, PluginName, Reading,
-    Refusal, RestartLimits, Step,
+    Change, Check, Command, CommandError, Effect, Facts, Fleet, Generation, Now, PluginName,
+    Reading, Refusal, RestartLimits, Step,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::task::JoinHandle;
@@ -27,6 +27,8 @@ pub(crate) enum RegistryMsg {
     StepEnded { name: PluginName, step: Step, outcome: Result<(), Refusal> },
     /// A plan has ended.
     PlanEnded { name: PluginName },
+    /// A generation is kept ready to serve again.
+    Keeps { name: PluginName, generation: Generation, facts: Box<Facts> },
     /// What was asked for is under way, and the plan goes on.
     Underway { name: PluginName },
     /// A serving generation failed by itself.
@@ -168,6 +170,10 @@ impl Registry {
                 fleet.step_ended(&name, step, outcome, now, dice)
             }
             RegistryMsg::PlanEnded { name } => fleet.plan_ended(&name, now),
+            RegistryMsg::Keeps { name, generation, facts } => {
+                fleet.keeps(&name, generation, *facts);
+                Vec::new()
+            }
             RegistryMsg::Underway { name } => {
                 fleet.underway(&name);
                 Vec::new()

@@ -6,11 +6,12 @@ use patchbay_lifecycle::{
     Command, PluginName,
     transition::{AskRefused, Asked, Record, Report, TransitionSpec},
 };
+use ractor::RpcReplyPort;
 use tokio::sync::oneshot;
 
 use super::HostHandle;
 use crate::{
-    actors::watcher::WatcherMsg,
+    actors::{registry::RegistryMsg, watcher::WatcherMsg},
     error::HostError,
     transit::{
         conductor::Told,
@@ -171,6 +172,17 @@ impl HostHandle {
         }
     }
 
+    /// Lets what failed be tried again, and waits for nothing.
+    async fn retry(&self, name: &PluginName, who: &str) -> Result<(), HostError> {
+        let (name, who) = (name.clone(), who.to_owned());
+        let command = Command::Retry;
+        let ask = |reply: RpcReplyPort<_>| RegistryMsg::Command { name, command, who, reply };
+        let asked = self.shared.tree.registry.call(ask, Some(ANSWER)).await;
+        // Refused because the host ends, or the plugin is gone: then it is seen soon.
+        drop(super::answer(asked, "retry", ANSWER)?);
+        Ok(())
+    }
+
     async fn judge(
         &self,
         name: &PluginName,
@@ -219,7 +231,7 @@ impl HostHandle {
         let begun = || station.transition().filter(|report| report.spec.id == spec.id);
         if begun().is_none() && !station.is_in_transition() {
             // A library that was given up before is named again by a link that did not change.
-            self.command(name.as_str(), Command::Retry, &spec.who).await.ok();
+            self.retry(name, &spec.who).await?;
         }
         let until = tokio::time::Instant::now() + limit;
         loop {

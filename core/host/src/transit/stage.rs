@@ -5,6 +5,7 @@
 //! steps, so that everybody else sees a transition as what it is made of.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -38,6 +39,8 @@ const COPIES_END: Duration = Duration::from_secs(5);
 const ANSWERS: Duration = Duration::from_secs(30);
 /// Dead letters that are replayed at most, the latest ones.
 const LETTERS_MAX: usize = 10_000;
+/// Least time between two health checks of a generation.
+const CHECKED_EVERY: Duration = Duration::from_secs(1);
 /// How long a generation that does not serve may finish what it holds.
 const DISMISS_DRAIN: Duration = Duration::from_secs(1);
 
@@ -56,6 +59,14 @@ pub(crate) struct Stage {
     /// The state that a generation exported.
     snapshot: Mutex<Option<(Generation, String)>>,
     crashes: Mutex<Vec<Generation>>,
+    checks: Mutex<HashMap<Generation, Checked>>,
+}
+
+/// The latest health check of a generation, and how many failed in a row.
+#[derive(Clone, Copy, Debug)]
+struct Checked {
+    at: Instant,
+    failed: u32,
 }
 
 // === impl Stage ===
@@ -77,6 +88,7 @@ impl Stage {
             mirror: Mutex::default(),
             snapshot: Mutex::default(),
             crashes: Mutex::default(),
+            checks: Mutex::default(),
         }
     }
 
@@ -344,6 +356,7 @@ impl Stage {
         ] {
             self.step(step).await?;
         }
+        self.executor.keeps(&*self.incarnation(generation)?);
         Ok(())
     }
 
@@ -398,10 +411,7 @@ impl Stage {
         let Some(incarnation) = self.executor.station().incarnation(generation) else {
             return Sample { generation, crashes, ..Sample::default() };
         };
-        let healthy = match incarnation.check(incarnation.prepared.facts.health.timeout).await {
-            Check::Passed(_) => Some(true),
-            Check::Failed(_) => Some(false),
-        };
+        let healthy = Some(self.is_healthy(&incarnation).await);
         let stats = incarnation.stats();
         // On copies, everything is acknowledged; what the candidate really said was captured.
         let copies = self.comparison.findings().candidate;
@@ -415,6 +425,31 @@ impl Stage {
             healthy,
             latencies: Some(incarnation.observer.latencies()),
         }
+    }
+
+    /// Whether a generation is well, by the rule of its manifest: not at the first check that
+    /// fails, which may only have waited behind a call.
+    async fn is_healthy(&self, incarnation: &Incarnation) -> bool {
+        let (generation, rule) = (incarnation.generation(), incarnation.prepared.facts.health);
+        let known = |checks: &Mutex<HashMap<Generation, Checked>>| {
+            let checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
+            checks.get(&generation).copied()
+        };
+        let before = known(&self.checks);
+        let failed = match before {
+            Some(checked) if checked.at.elapsed() < CHECKED_EVERY => checked.failed,
+            // Without a thread there is nothing that could be ill.
+            _ if !incarnation.has_threads() => 0,
+            _ => match incarnation.check(rule.timeout).await {
+                Check::Passed(_) => 0,
+                Check::Failed(_) => before.map_or(0, |checked| checked.failed) + 1,
+            },
+        };
+        let at = before.map_or_else(Instant::now, |checked| checked.at);
+        let at = if at.elapsed() < CHECKED_EVERY { at } else { Instant::now() };
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        checks.insert(generation, Checked { at, failed });
+        failed < rule.failures.max(1)
     }
 
     pub(super) fn compared(&self) -> Comparison {

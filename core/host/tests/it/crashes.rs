@@ -1,0 +1,195 @@
+//! The host is killed in the middle of a transition and started again: the promised version serves,
+//! once (P-29).
+//!
+//! The host that dies is a process of its own: this test's program, started again with a task in
+//! its environment.
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use patchbay_host::{Host, Settings, TransitionRequest};
+use patchbay_lifecycle::transition::{OutcomeKind, Record, Standing};
+use patchbay_testkit::Home;
+use serde_json::json;
+
+use crate::rig::{LONG, Plan, Plugin, Rig, message};
+
+/// Home, request and phase, for the process that is to die.
+const TASK: &str = "PATCHBAY_TEST_DIE_IN";
+const BY_ITS_OWN_HAND: &str = "crashes::a_process_that_dies_when_it_is_told_to";
+
+fn settings(home: &std::path::Path) -> Settings {
+    let mut settings = Settings::of_home(home);
+    settings.limits.settle = Duration::from_millis(20);
+    let config = json!({"gate": home.join("gate")});
+    let own = settings.plugins.entry("echo".to_owned()).or_default();
+    own.config = config.as_object().cloned().unwrap_or_default();
+    settings
+}
+
+/// Does nothing unless it is started as the process that is to die.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_process_that_dies_when_it_is_told_to() {
+    let Ok(task) = std::env::var(TASK) else { return };
+    let (home, request, phase): (PathBuf, Option<TransitionRequest>, String) =
+        serde_json::from_str(&task).expect("a task");
+    let host = Host::start(settings(&home)).await.expect("it starts");
+    host.ready(LONG).await.expect("it is ready");
+    // The old version holds a call that ends when the gate is there.
+    for payload in ["hang", "ack"] {
+        host.publish(message("in.echo", payload), patchbay_host::Room::Now)
+            .await
+            .expect("accepted");
+    }
+    if let Some(request) = request {
+        host.transition_start("echo", request, "test").await.expect("it begins");
+    }
+    let end = std::time::Instant::now() + LONG;
+    while std::time::Instant::now() < end {
+        let load = host.publish(message("in.echo", "ack"), patchbay_host::Room::Now).await;
+        drop(load);
+        let report = host.transition("echo").expect("known");
+        if report.is_some_and(|report| report.phase == phase) {
+            // As sudden as it gets: no destructor runs, nothing is flushed.
+            Command::new("kill").args(["-9", &std::process::id().to_string()]).status().ok();
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("never {phase}: {:#?}", host.transition("echo"));
+}
+
+/// Lets a process run until it dies in that phase.
+fn die_in(home: &Home, request: Option<&TransitionRequest>, phase: &str) {
+    let task = serde_json::to_string(&(home.path(), request, phase)).expect("a task");
+    let this = std::env::current_exe().expect("this program");
+    let mut command = Command::new(this);
+    command.args([BY_ITS_OWN_HAND, "--exact", "--nocapture"]).env(TASK, task);
+    let output = command.output().expect("it starts");
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(signal, Some(9), "it was to be killed in {phase}: {said}");
+}
+
+async fn restarted(home: Home) -> Rig {
+    let settings = settings(home.path());
+    Plan { home, settings }.start().await
+}
+
+fn record(rig: &Rig) -> Record {
+    rig.host.transition_record("echo").expect("known").expect("there is one")
+}
+
+/// Exactly this version serves, and does what it is for.
+async fn serves(rig: &Rig, version: &str) {
+    rig.until("echo", |view| view.version.as_deref() == Some(version)).await;
+    let serving: Vec<_> = rig.host.generations().into_iter().filter(|it| it.serving).collect();
+    assert_eq!(serving.len(), 1, "{serving:#?}");
+    let mut out = rig.host.tap("out.*", 10).expect("a valid pattern");
+    rig.publish("in.echo", "echo").await;
+    let next = tokio::time::timeout(LONG, out.next()).await;
+    let Ok(next) = next else {
+        panic!("no echo: {:#?}, {:#?}", rig.ledger("echo"), rig.host.transition("echo"))
+    };
+    let (message, _) = next.expect("the host runs");
+    assert_eq!(message.topic, format!("out.{}", version.replace('.', "_")));
+}
+
+fn to_two(strategy: &str) -> TransitionRequest {
+    TransitionRequest {
+        to: "2.0.0".to_owned(),
+        strategy: Some(strategy.to_owned()),
+        steps: Some(vec![50, 100]),
+        // Never enough: it stays in its trial.
+        min_samples: Some(1_000_000_000),
+        bake_ms: Some(600_000),
+        on_timeout: Some("force".to_owned()),
+        ..TransitionRequest::default()
+    }
+}
+
+fn home() -> Home {
+    let home = Home::new();
+    for version in ["2.0.0", "1.0.0"] {
+        let plugin = Plugin::new("echo", version).with("mirror_safe", json!(true));
+        let place = home.install(&plugin.build(), &plugin.file_name());
+        home.link("echo", &place);
+    }
+    home
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn before_the_cutover_the_old_version_serves_although_the_link_leads_to_the_new_one() {
+    for (strategy, phase) in [("gradual", "shifting"), ("blue-green", "mirroring")] {
+        let home = home();
+        die_in(&home, Some(&to_two(strategy)), phase);
+        let link = std::fs::read_link(home.enabled().join("echo")).expect("a link");
+        assert!(link.ends_with("libecho-2.0.0.so"), "{}", link.display());
+        // The file of the old version is not needed.
+        std::fs::remove_file(home.development().join("libecho-1.0.0.so")).expect("it was there");
+        let rig = restarted(home).await;
+        serves(&rig, "1.0.0").await;
+        let Standing::Over { outcome } = record(&rig).standing else {
+            panic!("{:?}", record(&rig))
+        };
+        assert_eq!((outcome.kind, &*outcome.cause), (OutcomeKind::Aborted, "crash"), "{outcome}");
+        // And it may be tried again.
+        let request = TransitionRequest { bake_ms: Some(0), ..to_two("immediate") };
+        rig.host.transition_start("echo", request, "test").await.expect("it begins");
+        serves(&rig, "2.0.0").await;
+        rig.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_the_cutover_the_new_version_serves_and_its_bake_goes_on() {
+    for phase in ["draining", "baking"] {
+        let home = home();
+        if phase == "baking" {
+            std::fs::write(home.path().join("gate"), "").expect("a file");
+        }
+        die_in(&home, Some(&to_two("graceful")), phase);
+        let rig = restarted(home).await;
+        serves(&rig, "2.0.0").await;
+        let record = record(&rig);
+        assert_eq!((record.standing, record.deaths), (Standing::CutOver, 1));
+        // Its way back is open: the old version is warm again, or is made so.
+        use patchbay_lifecycle::transition::Asked;
+        let baking = || rig.host.transition("echo").ok().flatten();
+        let begun = || baking().filter(|report| report.phase == "baking");
+        patchbay_testkit::eventually("the bake goes on", LONG, begun);
+        rig.host.transition_ask("echo", Asked::Rollback, "test").await.expect("it is rolled back");
+        serves(&rig, "1.0.0").await;
+        rig.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_host_that_dies_twice_in_a_bake_starts_with_the_old_version() {
+    let home = home();
+    std::fs::write(home.path().join("gate"), "").expect("a file");
+    die_in(&home, Some(&to_two("immediate")), "baking");
+    die_in(&home, None, "baking");
+    let rig = restarted(home).await;
+    serves(&rig, "1.0.0").await;
+    let Standing::Over { outcome } = record(&rig).standing else { panic!("{:?}", record(&rig)) };
+    assert_eq!((outcome.kind, &*outcome.cause), (OutcomeKind::RolledBack, "boot_guard"));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_orderly_end_in_a_bake_is_no_death() {
+    let home = home();
+    std::fs::write(home.path().join("gate"), "").expect("a file");
+    let rig = restarted(home).await;
+    rig.host.transition_start("echo", to_two("immediate"), "test").await.expect("it begins");
+    serves(&rig, "2.0.0").await;
+    let Rig { home, host } = rig;
+    let report = host.shutdown(LONG).await;
+    assert!(report.clean, "{report:#?}");
+    drop(host);
+    let is_free = || patchbay_loader::Store::open(&home.path().join("data/store")).ok().map(drop);
+    patchbay_testkit::eventually("the first host is gone", LONG, is_free);
+    let rig = restarted(home).await;
+    serves(&rig, "2.0.0").await;
+    assert_eq!((record(&rig).standing, record(&rig).deaths), (Standing::CutOver, 0));
+    rig.end().await;
+}
