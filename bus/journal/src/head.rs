@@ -165,6 +165,8 @@ impl Head {
             return Err(refused);
         }
         let Some(next) = self.ready.pop_front() else { return Err(refused) };
+        // So the segment that is full ends as one that is not.
+        self.buffer.end_with_zeroes();
         self.used.push_back(Used::new(next));
         let at = frame::open(&mut self.buffer.bytes);
         let buffer = &mut self.buffer.bytes;

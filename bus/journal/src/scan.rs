@@ -60,6 +60,8 @@ struct Reader<'a> {
     keys_max: usize,
     /// Holes since the last whole record.
     holes: Vec<Hole>,
+    /// What was begun behind the last whole record and not finished.
+    torn: Option<(Segment, Range<u64>)>,
     /// Where the records of the segment before end.
     end_before: Option<(String, usize)>,
     /// Highest flush that any record behind the first hole vouches for, once asked.
@@ -119,6 +121,7 @@ impl<'a> Reader<'a> {
             scan,
             keys_max,
             holes: Vec::new(),
+            torn: None,
             end_before: None,
             vouched: None,
             ended: false,
@@ -225,8 +228,7 @@ impl<'a> Reader<'a> {
         if self.ended {
             // `cut` has said what was behind.
         } else if let Some(torn) = page.torn(at) {
-            self.scan.report.torn_bytes += torn;
-            self.scan.scrub.push((segment.clone(), at as u64..at as u64 + torn));
+            self.torn = Some((segment.clone(), at as u64..at as u64 + torn));
         }
         used.end = at as u64;
         self.end_before = Some((segment.name.clone(), at));
@@ -344,6 +346,8 @@ impl<'a> Reader<'a> {
             scan.keys.pop_front();
         }
         self.orderly = frame.kind == Kind::Stop;
+        // What looked unfinished was the end of a segment.
+        self.torn = None;
         scan.synced = scan.synced.max(frame.synced().unwrap_or(0));
         scan.link = Link { number: frame.number + 1, previous: frame.crc };
         scan.report.records += 1;
@@ -356,6 +360,10 @@ impl<'a> Reader<'a> {
 
     fn finish(mut self) -> Scan {
         let next = self.scan.link.number;
+        if let Some((segment, range)) = self.torn.take() {
+            self.scan.report.torn_bytes += range.end - range.start;
+            self.scan.scrub.push((segment, range));
+        }
         // Files that are damaged, with nothing behind them that says what was lost.
         let unknown = Lost { first: next, last: None, seqs: None, mid: None };
         let report = &mut self.scan.report;
