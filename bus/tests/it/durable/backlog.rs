@@ -227,3 +227,29 @@ fn more_delays_than_memory_holds_keep_their_counts() {
     assert_eq!((seen.len(), seen.iter().all(|(_, attempt)| *attempt == 3)), (200, true));
     assert_eq!(ledger_of(&subscription), (200, 0, 0, 200));
 }
+
+#[test]
+fn memory_full_of_a_key_fetches_the_one_that_all_of_them_wait_for() {
+    let tiny = |spec: &mut SubscriptionSpec| {
+        per_key(spec);
+        spec.limits.count = 2;
+    };
+    let mut life = Life::first();
+    let subscription = life.subscribe("t", tiny);
+    for payload in ["k0", "k1", "k2", "k3"] {
+        life.publish_key(payload, "k");
+    }
+    let mut old = seat(&subscription, 1);
+    assert_eq!(old.take(1, Park::No), Taken::Batch(1));
+    old.begin(0);
+    old.record(0, Verdict::Retry(1000 * MS));
+    old.settle();
+    life.flush();
+    drop(old);
+    let life = life.die();
+    let subscription = life.subscribe("t", tiny);
+    let mut seat = seat(&subscription, 1);
+    assert!(drain(&mut seat, |_| None).is_empty());
+    life.advance(1_100);
+    assert_eq!(drain(&mut seat, |_| None), ["k0", "k1", "k2", "k3"]);
+}

@@ -9,6 +9,7 @@ use super::{
     casebook::{Casebook, Delivery, HandOff},
     expectation::{Listener, Ordering},
     finding::{Kind, Verdict},
+    presence,
     record::Event,
 };
 
@@ -22,11 +23,18 @@ struct Stream {
 }
 
 pub(super) fn judge(book: &Casebook, verdict: &mut Verdict) {
+    let forwards = book.forwards();
     let mut streams: BTreeMap<Stream, Vec<Delivery>> = BTreeMap::new();
     for ((number, message), deliveries) in book.by_message() {
         let Some(listener) = book.listener(number) else { continue };
         let Some(case) = book.messages.get(&message) else { continue };
-        let known = case.tries == 1 && case.accepted == 1 && book.wants(listener, case.topic);
+        // What vanished may come back as what somebody forwarded, later and in its own place.
+        let copies = forwards.get(&message).into_iter().flatten();
+        let copied = copies.into_iter().any(|(topic, _)| book.wants(listener, *topic));
+        let known = case.tries == 1
+            && case.accepted == 1
+            && book.wants(listener, case.topic)
+            && !(copied && presence::may_vanish(book, listener, case));
         let key = match listener.order {
             Ordering::None => continue,
             Ordering::PerKey if case.key == 0 => continue,
