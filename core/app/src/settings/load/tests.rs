@@ -94,6 +94,15 @@ fn levels_of_topics_and_the_journal_are_set_and_checked() {
 }
 
 #[test]
+fn the_example_that_ships_is_valid_and_keeps_business_topics_on_disk() {
+    let case = Case::new(include_str!("../../../../../patchbay.example.yaml"));
+    let settings = case.load(&[]).expect("settings").settings;
+    assert!(settings.host().check().is_ok());
+    assert!(settings.durability.rules().iter().all(|rule| rule.level.label() == "disk"));
+    assert_eq!(settings.journal, JournalSettings::default(), "it says what holds anyway");
+}
+
+#[test]
 fn relative_folders_are_below_the_home() {
     let case = Case::new("paths: {enabled: on}\n");
     let loaded = case.load(&[]).expect("settings");
