@@ -12,7 +12,7 @@
 //! | what all records add up to | `books` |
 //! | how a record gets into the buffer | `head` |
 //! | who writes, who flushes, who waits | `commit`, `journal`, `keeper` |
-//! | making and freeing segments, a full disk | `folder` |
+//! | making and freeing segments, a full disk | `folder`, `room` |
 //! | copying forward what an old segment still holds | `clean` |
 //! | what a crash left, what is damage | `scan`, `open` |
 //! | reading messages back | `read`, `backlog`, `trace` |
@@ -62,6 +62,7 @@ pub mod planted;
 mod read;
 mod record;
 mod recovered;
+mod room;
 mod scan;
 mod segment;
 mod storage;

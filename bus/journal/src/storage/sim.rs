@@ -4,20 +4,21 @@
 //! then a [`crash`](SimStorage::crash) keeps any part of the writes of each file, torn in the
 //! middle too, and the changes of names up to any point, as a journaling file system does.
 
+mod bytes;
+
 use std::{
     collections::BTreeMap,
     io,
     sync::{Arc, Mutex},
 };
 
+use self::bytes::{Bytes, put};
 use super::{LockError, Storage, StoredFile};
 use crate::commit::lock;
 
 /// `EIO` and `ENOSPC`, as every Unix has them.
 const IO_ERROR: i32 = 5;
 const NO_SPACE: i32 = 28;
-/// A device writes so much at once or not at all.
-const SECTOR: usize = 512;
 
 /// A simulated folder. Clones are the same folder.
 #[derive(Clone, Debug)]
@@ -71,15 +72,6 @@ struct Disk {
 
 /// A name, and the file that it has from now on, if any.
 type NameChange = (String, Option<usize>);
-
-/// What a file is, and what it would be after a power cut.
-#[derive(Clone, Debug, Default)]
-struct Bytes {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    /// Writes since the last flush: offset and bytes; the file is at least as long afterwards.
-    unsynced: Vec<(u64, Vec<u8>)>,
-}
 
 #[derive(Debug)]
 struct SimFile {
@@ -312,53 +304,6 @@ impl Disk {
         let more = length.saturating_sub(self.files[file].now.len() as u64);
         more == 0 || self.used().saturating_add(more) <= self.limit
     }
-}
-
-// === impl Bytes ===
-
-impl Bytes {
-    /// What may be left of the file after a power cut.
-    fn survive(&self, choice: &mut dyn CrashChoice) -> Vec<u8> {
-        let mut left = self.durable.clone();
-        if self.unsynced.is_empty() {
-            return left;
-        }
-        match choice.choose(4) {
-            // Nothing, everything, a beginning with its last write torn, or any pieces.
-            0 => {}
-            1 => self.unsynced.iter().for_each(|(offset, bytes)| put(&mut left, *offset, bytes)),
-            2 => {
-                let kept = choice.choose(self.unsynced.len() as u64) as usize;
-                for (offset, bytes) in &self.unsynced[..kept] {
-                    put(&mut left, *offset, bytes);
-                }
-                let (offset, bytes) = &self.unsynced[kept];
-                let torn = choice.choose(bytes.len() as u64 + 1) as usize;
-                put(&mut left, *offset, &bytes[..torn]);
-            }
-            _ => {
-                for (offset, bytes) in &self.unsynced {
-                    if bytes.is_empty() && choice.choose(2) == 0 {
-                        put(&mut left, *offset, bytes);
-                    }
-                    for (piece, at) in bytes.chunks(SECTOR).zip((*offset..).step_by(SECTOR)) {
-                        if choice.choose(2) == 0 {
-                            put(&mut left, at, piece);
-                        }
-                    }
-                }
-            }
-        }
-        left
-    }
-}
-
-fn put(into: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
-    let offset = offset as usize;
-    if into.len() < offset + bytes.len() {
-        into.resize(offset + bytes.len(), 0);
-    }
-    into[offset..offset + bytes.len()].copy_from_slice(bytes);
 }
 
 fn missing() -> io::Error {
