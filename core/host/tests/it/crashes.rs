@@ -15,6 +15,8 @@ use crate::rig::{LONG, Plan, Plugin, Rig, message};
 
 /// Home, request and phase, for the process that is to die.
 const TASK: &str = "PATCHBAY_TEST_DIE_IN";
+/// The reason of a request after which the process ends as it should.
+const ORDERLY: &str = "orderly";
 const BY_ITS_OWN_HAND: &str = "crashes::a_process_that_dies_when_it_is_told_to";
 
 fn settings(home: &std::path::Path) -> Settings {
@@ -40,6 +42,7 @@ async fn a_process_that_dies_when_it_is_told_to() {
             .await
             .expect("accepted");
     }
+    let orderly = request.as_ref().is_some_and(|it| it.why.as_deref() == Some(ORDERLY));
     if let Some(request) = request {
         host.transition_start("echo", request, "test").await.expect("it begins");
     }
@@ -49,6 +52,11 @@ async fn a_process_that_dies_when_it_is_told_to() {
         drop(load);
         let report = host.transition("echo").expect("known");
         if report.is_some_and(|report| report.phase == phase) {
+            if orderly {
+                let report = host.shutdown(LONG).await;
+                assert!(report.clean, "{report:#?}");
+                std::process::exit(0);
+            }
             // As sudden as it gets: no destructor runs, nothing is flushed.
             Command::new("kill").args(["-9", &std::process::id().to_string()]).status().ok();
         }
@@ -66,6 +74,10 @@ fn die_in(home: &Home, request: Option<&TransitionRequest>, phase: &str) {
     let output = command.output().expect("it starts");
     let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
     let said = String::from_utf8_lossy(&output.stderr);
+    if request.is_some_and(|it| it.why.as_deref() == Some(ORDERLY)) {
+        assert!(output.status.success(), "it was to end in {phase}: {said}");
+        return;
+    }
     assert_eq!(signal, Some(9), "it was to be killed in {phase}: {said}");
 }
 
@@ -179,15 +191,8 @@ async fn a_host_that_dies_twice_in_a_bake_starts_with_the_old_version() {
 async fn an_orderly_end_in_a_bake_is_no_death() {
     let home = home();
     std::fs::write(home.path().join("gate"), "").expect("a file");
-    let rig = restarted(home).await;
-    rig.host.transition_start("echo", to_two("immediate"), "test").await.expect("it begins");
-    serves(&rig, "2.0.0").await;
-    let Rig { home, host } = rig;
-    let report = host.shutdown(LONG).await;
-    assert!(report.clean, "{report:#?}");
-    drop(host);
-    let is_free = || patchbay_loader::Store::open(&home.path().join("data/store")).ok().map(drop);
-    patchbay_testkit::eventually("the first host is gone", LONG, is_free);
+    let request = TransitionRequest { why: Some(ORDERLY.to_owned()), ..to_two("immediate") };
+    die_in(&home, Some(&request), "baking");
     let rig = restarted(home).await;
     serves(&rig, "2.0.0").await;
     assert_eq!((record(&rig).standing, record(&rig).deaths), (Standing::CutOver, 0));
