@@ -78,13 +78,15 @@ impl HostHandle {
         let Judged { spec, mut pending, library, prepared } =
             self.judge(&name, request, who).await?;
         let link = self.context().settings.paths.enabled.join(name.as_str());
-        let pointed = tokio::task::spawn_blocking(move || Link::point(&link, &library)).await;
         let failed = |reason: String| HostError::Refused { code: "link", reason };
-        let pointed = pointed.map_err(|panic| failed(panic.to_string()))?;
-        let pointed = pointed.map_err(|error| failed(format!("cannot set the link: {error}")))?;
-        pending.link = Some(pointed);
+        let unset = |error: std::io::Error| failed(format!("cannot set the link: {error}"));
+        let link = Link::new(&link, &library).map_err(unset)?;
+        pending.link = Some(link.clone());
+        // Known before the link is changed: the watcher may see that at once.
         station.ask_for(prepared.facts.library, pending);
         self.context().promises.lift(&name);
+        let pointed = tokio::task::spawn_blocking(move || link.point()).await;
+        pointed.map_err(|panic| failed(panic.to_string()))?.map_err(unset)?;
         self.begin(&name, &spec).await
     }
 

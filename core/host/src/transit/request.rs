@@ -267,12 +267,15 @@ pub(super) fn admit(executor: &Executor, shift: Shift) -> Result<Admitted, Refus
 // === impl Link ===
 
 impl Link {
-    /// Points a link at a library, as a whole.
-    pub(crate) fn point(link: &Path, library: &Path) -> io::Result<Link> {
+    /// A link that is to lead to a library; it does not yet.
+    pub(crate) fn new(link: &Path, library: &Path) -> io::Result<Link> {
         let before = fs::read_link(link)?;
-        let it = Link { link: link.to_owned(), before, after: library.to_owned() };
-        it.set(&it.after)?;
-        Ok(it)
+        Ok(Link { link: link.to_owned(), before, after: library.to_owned() })
+    }
+
+    /// Points it there, as a whole.
+    pub(crate) fn point(&self) -> io::Result<()> {
+        self.set(&self.after)
     }
 
     /// Points it back, if it still leads where it was pointed.
