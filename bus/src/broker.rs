@@ -8,7 +8,6 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
 use patchbay_journal::{Journal, Level, Recovered};
 use patchbay_wire::{Topic, TopicPattern};
 
@@ -24,7 +23,7 @@ use crate::{
     queue::service::{Origin, Queue},
     recovery::{self, RecoverError},
     request::Requests,
-    routing::{Listener, Route, Table},
+    routing::{Route, Routes},
     solo::Solo,
     spec::SubscriptionSpec,
     subscription::{Context, Subscription},
@@ -41,8 +40,8 @@ pub struct Broker(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: BrokerConfig,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) table: ArcSwap<Table>,
-    /// Rises with every new table, after it is in place.
+    pub(crate) routes: Routes,
+    /// Rises with every change of the routes, after it is made.
     pub(crate) version: AtomicU64,
     pub(crate) closed: AtomicBool,
     pub(crate) requests: Requests,
@@ -54,7 +53,7 @@ pub(crate) struct Inner {
     /// Every subscription that was made.
     pub(crate) living: Mutex<Vec<Weak<Subscription>>>,
     pub(crate) solo: Arc<Solo>,
-    /// Guards changes of the table; the value is the last id.
+    /// Guards changes of the routes; the value is the last id.
     pub(crate) edit: Mutex<u64>,
     pub(crate) dead_letters: Arc<DeadLetters>,
     timer: Arc<Timer>,
@@ -190,16 +189,16 @@ impl Broker {
             let mut state = subscription.queue.inbox.lock();
             let _later = subscription.register(journal, &mut state);
         }
-        let listener = Listener::Subscription(Arc::clone(&subscription));
-        self.replace(self.0.table.load().with(spec.pattern.clone(), listener));
+        self.0.routes.add(Arc::clone(&subscription));
+        self.rerouted();
         Ok(subscription)
     }
 
     /// Gives a subscription no more messages. What waits is still handed out.
     pub fn unroute(&self, subscription: &Subscription) {
         let edit = lock(&self.0.edit);
-        let gone = |listener: &Listener| matches!(listener, Listener::Subscription(found) if found.id() == subscription.id());
-        self.replace(self.0.table.load().without(gone));
+        self.0.routes.remove(subscription);
+        self.rerouted();
         drop(edit);
     }
 
@@ -217,26 +216,26 @@ impl Broker {
     pub fn tap(&self, pattern: TopicPattern, capacity: usize) -> Tap {
         Tap::new(self.clone(), capacity, |broker, sink| {
             let _edit = lock(&broker.0.edit);
-            broker.replace(broker.0.table.load().with(pattern, Listener::Tap(sink)));
+            broker.0.routes.add_tap(pattern, sink);
+            broker.rerouted();
         })
     }
 
     pub(crate) fn untap(&self, sink: &Arc<Sink>) {
         let _edit = lock(&self.0.edit);
-        let gone = |listener: &Listener| matches!(listener, Listener::Tap(found) if Arc::ptr_eq(found, sink));
-        self.replace(self.0.table.load().without(gone));
+        self.0.routes.remove_tap(sink);
+        self.rerouted();
     }
 
-    /// Puts a new table in place; the caller holds the lock of edits.
-    pub(crate) fn replace(&self, table: Table) {
-        self.0.table.store(Arc::new(table));
+    /// The routes have changed; the caller holds the lock of edits.
+    pub(crate) fn rerouted(&self) {
         self.0.version.fetch_add(1, Release);
     }
 
     /// Every subscription.
     #[must_use]
     pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
-        self.0.table.load().subscriptions().cloned().collect()
+        self.0.routes.subscriptions()
     }
 
     // --- publishing ---
@@ -335,7 +334,7 @@ impl Inner {
             unix_offset: clock.unix_ns().wrapping_sub(clock.now_ns()),
             config,
             clock,
-            table: ArcSwap::default(),
+            routes: Routes::default(),
             version: AtomicU64::new(1),
             closed: AtomicBool::new(false),
             requests: Requests::default(),
@@ -384,7 +383,7 @@ impl Inner {
 
     /// Where messages of a topic go, and how safe they are.
     pub(crate) fn route(&self, topic: &Topic) -> Route {
-        let mut route = self.table.load().route(topic);
+        let mut route = self.routes.route(topic);
         if self.journal.is_some() {
             route.level = DurabilityRule::level_of(&self.config.durability, topic);
         }
@@ -398,7 +397,7 @@ impl Inner {
 
     /// How much is out with lanes, over all subscriptions.
     pub(crate) fn in_flight(&self) -> u64 {
-        self.table.load().subscriptions().map(|each| each.queue.in_flight()).sum()
+        self.routes.subscriptions().iter().map(|each| each.queue.in_flight()).sum()
     }
 }
 
@@ -410,7 +409,7 @@ impl Drop for Inner {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subscriptions = self.table.load().subscriptions().count();
+        let subscriptions = self.routes.len();
         f.debug_struct("Broker")
             .field("subscriptions", &subscriptions)
             .field("closed", &self.closed.load(Relaxed))

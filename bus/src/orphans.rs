@@ -7,7 +7,6 @@ use crate::{
     broker::Broker,
     queue::{refill::Reading, service::Time},
     recovery::{DETACHED, detached},
-    routing::Listener,
     spec::SubscriptionSpec,
     subscription::Subscription,
     sync::lock,
@@ -80,10 +79,8 @@ impl Broker {
         if subscription.suspects() > 0 {
             inner.solo.join(&subscription);
         }
-        let is_old = |listener: &Listener| matches!(listener, Listener::Subscription(found) if found.id() == old.id());
-        let table = inner.table.load().without(is_old);
-        let listener = Listener::Subscription(Arc::clone(&subscription));
-        self.replace(table.with(spec.pattern.clone(), listener));
+        inner.routes.replace(&old, Arc::clone(&subscription));
+        self.rerouted();
         subscription.arm(due);
         let mut all = detached(journal);
         if all.remove(&(old.id() as u32)) {

@@ -42,6 +42,8 @@ pub struct Publisher {
     cache: RouteCache,
     ids: Ids,
     stamp: Stamp,
+    /// Empty between two publishes: kept for its room.
+    ready: VecDeque<Message>,
 }
 
 /// One message to publish.
@@ -93,6 +95,7 @@ impl Publisher {
             cache: RouteCache::new(),
             ids,
             stamp: Stamp::default(),
+            ready: VecDeque::new(),
         }
     }
 
@@ -127,7 +130,7 @@ impl Publisher {
             follows: outgoing.cause.is_some(),
             start: Start::Now,
         };
-        admission.deliver(route, message).map_err(|refused| refused.error)
+        admission.deliver(route, message, &mut self.ready).map_err(|refused| refused.error)
     }
 
     /// Publishes a message that exists, such as one drafted before. It keeps its id and topic; it is
@@ -192,13 +195,13 @@ impl Publisher {
                     && !outgoing.has_terms()
             };
             let run = batch[accepted..].iter().take_while(same).count();
-            let mut ready = VecDeque::with_capacity(run);
             let mut stopped = None;
             for outgoing in &batch[accepted..accepted + run] {
                 match self.check(outgoing) {
                     Ok(hops) => {
                         let parts = self.parts(outgoing, hops);
-                        ready.push_back(self.slab.message(&parts, outgoing.payload));
+                        let message = self.slab.message(&parts, outgoing.payload);
+                        self.ready.push_back(message);
                     }
                     Err(error) => {
                         stopped = Some(error);
@@ -208,7 +211,10 @@ impl Publisher {
             }
             let route = match self.cache.find(&self.broker, first.topic) {
                 Ok(route) => route,
-                Err(error) => return (accepted, Some(PublishError::Topic(error))),
+                Err(error) => {
+                    self.ready.clear();
+                    return (accepted, Some(PublishError::Topic(error)));
+                }
             };
             let wait = first.cause.is_none() && !first.no_wait;
             let admission = Admission {
@@ -218,9 +224,10 @@ impl Publisher {
                 follows: first.cause.is_some(),
                 start: Start::Now,
             };
-            let made = ready.len();
-            let result = admission.admit(route, &mut ready);
-            accepted += made - ready.len();
+            let made = self.ready.len();
+            let result = admission.admit(route, &mut self.ready);
+            accepted += made - self.ready.len();
+            self.ready.clear();
             if let Some(error) = result.err().or(stopped) {
                 return (accepted, Some(error));
             }
@@ -383,6 +390,15 @@ impl Publisher {
     #[must_use]
     pub fn envelopes(&self) -> usize {
         self.slab.made()
+    }
+
+    /// How many subscriptions a topic leads to now.
+    ///
+    /// # Errors
+    /// [`PublishError::Topic`] when it is none.
+    pub fn subscribers(&mut self, topic: &str) -> Result<usize, PublishError> {
+        let route = self.cache.find(&self.broker, topic).map_err(PublishError::Topic)?;
+        Ok(route.subscriptions.len())
     }
 
     /// The broker it publishes to.

@@ -22,7 +22,6 @@ use crate::{
         service::Time,
     },
     redelivery::DeadCause,
-    routing::{Listener, Table},
     settlement::FaultClass,
     spec::SubscriptionSpec,
     subscription::Subscription,
@@ -85,7 +84,6 @@ pub(crate) fn recover(
         .filter_map(|(letter, stored)| recovery.letter(letter, &stored.ok()?, &found.subs))
         .collect();
     inner.dead_letters.restore(letters, found.next_letter);
-    let mut listeners = Vec::new();
     for mut sub in found.subs {
         let number = sub.sub;
         // Damage took its name: what it held is kept, and nothing is routed to it.
@@ -93,13 +91,12 @@ pub(crate) fn recover(
         if is_nameless {
             sub.pattern = format!("$PB.lost.{number}").into();
         }
-        let (subscription, pattern) = recovery.subscription(sub)?;
+        let subscription = recovery.subscription(sub)?;
         if !is_nameless && !detached.contains(&number) {
-            listeners.push((pattern, Listener::Subscription(Arc::clone(&subscription))));
+            inner.routes.add(Arc::clone(&subscription));
         }
         lock(&inner.orphans).push(subscription);
     }
-    inner.table.store(Arc::new(Table::new(listeners)));
     let mut dedup = lock(&inner.dedup);
     for key in found.dedup {
         let published = Published {
@@ -123,17 +120,14 @@ pub(crate) fn detached(journal: &Journal) -> HashSet<u32> {
 }
 
 impl Recovery<'_> {
-    fn subscription(
-        &mut self,
-        found: RecoveredSub,
-    ) -> Result<(Arc<Subscription>, TopicPattern), RecoverError> {
+    fn subscription(&mut self, found: RecoveredSub) -> Result<Arc<Subscription>, RecoverError> {
         let pattern = TopicPattern::parse(&found.pattern).map_err(|source| RecoverError {
             sub: found.sub,
             owner: found.owner.to_string(),
             pattern: found.pattern.to_string(),
             source,
         })?;
-        let spec = Arc::new(SubscriptionSpec::new(&found.owner, pattern.clone()));
+        let spec = Arc::new(SubscriptionSpec::new(&found.owner, pattern));
         let subscription = self.inner.make(u64::from(found.sub), spec);
         let fresh: u64 = found.fresh.iter().map(|span| span.count).sum();
         let first = found.fresh.first().map_or(found.next_id, |span| span.first);
@@ -155,7 +149,7 @@ impl Recovery<'_> {
         };
         let due = subscription.queue.inherit(estate, &reading);
         subscription.arm(due);
-        Ok((subscription, pattern))
+        Ok(subscription)
     }
 
     fn tried(&mut self, subscription: &Subscription, mut tried: Tried, estate: &mut Estate) {

@@ -106,6 +106,12 @@ impl SubscriptionSpec {
         }
     }
 
+    /// Whether a message carries its key itself, or none is needed.
+    #[inline]
+    pub(crate) fn key_is_at_hand(&self) -> bool {
+        matches!((&self.key, self.order), (KeySource::Message, _) | (_, Order::Total))
+    }
+
     /// The key hash of a message here; 0 = none.
     #[inline]
     pub(crate) fn key_of(&self, message: &Message) -> u64 {

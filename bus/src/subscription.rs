@@ -201,7 +201,7 @@ impl Subscription {
         }
         let Some(broker) = self.broker.upgrade() else { return };
         if self.solo.is_active() {
-            broker.table.load().subscriptions().for_each(|each| each.queue.poke());
+            broker.routes.subscriptions().iter().for_each(|each| each.queue.poke());
         }
     }
 

@@ -5,25 +5,21 @@
 //!
 //! `idle [--plugins N]`, default 500, at most 999.
 
-use std::{error::Error, fs, os::unix, path::Path, time::Duration};
+use std::{error::Error, time::Duration};
 
-use patchbay_bench::{figures::print, libraries::path_of, process};
-use patchbay_host::{Host, HostHandle, NewMessage, Room, Settings};
+use patchbay_bench::home::{Copies, Home};
+use patchbay_host::{HostHandle, NewMessage, Room};
+use patchbay_measure::{figures::print, process};
 use serde_json::json;
 
-/// End of the library's name, which is overwritten: eight bytes, because a comparison with the name
-/// may be compiled into words of that size.
-const SUFFIX: &str = "_ack_000";
 /// Idle lanes leave after their idle timeout; this is how long that and the start may take.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let plugins = plugins_wanted()?;
-    let home = tempfile::tempdir()?;
-    make_plugins(home.path(), plugins)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(measure(home.path(), plugins))
+    runtime.block_on(measure(plugins))
 }
 
 fn plugins_wanted() -> Result<usize, Box<dyn Error>> {
@@ -35,54 +31,14 @@ fn plugins_wanted() -> Result<usize, Box<dyn Error>> {
     }
 }
 
-fn make_plugins(home: &Path, count: usize) -> Result<(), Box<dyn Error>> {
-    let library = fs::read(path_of("ack")?)?;
-    for folder in ["plugins/enabled", "plugins/libraries"] {
-        fs::create_dir_all(home.join(folder))?;
-    }
-    for number in 1..=count {
-        let name = format!("bench_ack_{number:03}");
-        let file = home.join(format!("plugins/libraries/lib{name}.so"));
-        fs::write(&file, renamed(&library, &format!("_ack_{number:03}")))?;
-        unix::fs::symlink(
-            format!("../libraries/lib{name}.so"),
-            home.join("plugins/enabled").join(name),
-        )?;
-    }
-    Ok(())
-}
-
-/// The library with the end of its name overwritten wherever it stands.
-fn renamed(library: &[u8], suffix: &str) -> Vec<u8> {
-    assert_eq!(suffix.len(), SUFFIX.len(), "an equal length keeps every offset");
-    let mut renamed = library.to_vec();
-    for at in 0..=library.len() - SUFFIX.len() {
-        if &library[at..at + SUFFIX.len()] == SUFFIX.as_bytes() {
-            renamed[at..at + SUFFIX.len()].copy_from_slice(suffix.as_bytes());
-        }
-    }
-    renamed
-}
-
-async fn measure(home: &Path, plugins: usize) -> Result<(), Box<dyn Error>> {
-    let settings: Settings = serde_json::from_value(json!({
-        "paths": {
-            "enabled": home.join("plugins/enabled"),
-            "libraries": home.join("plugins/libraries"),
-            "store": home.join("data/store"),
-        },
-    }))?;
-    let host = Host::start(settings).await?;
-    host.ready(SETTLE_MAX).await?;
-    let running = host.plugins().iter().filter(|plugin| plugin.state == "running").count();
-    if running != plugins {
-        let why = host.plugins().iter().find_map(|plugin| plugin.failure.clone());
-        return Err(format!("{running} of {plugins} plugins run: {why:?}").into());
-    }
+async fn measure(plugins: usize) -> Result<(), Box<dyn Error>> {
+    let copies = [Copies { library: "ack", first: 1, count: plugins }];
+    let home = Home::start(&copies, json!({})).await?;
+    let host = &home.host;
     // One message each: a plugin that never worked is not idle but new.
     let message = NewMessage { topic: "bench.idle".to_owned(), ..NewMessage::default() };
     host.publish(message, Room::Now).await?;
-    let threads = settled(&host).await?;
+    let threads = settled(host).await?;
     let anonymous = process::anonymous_bytes();
     println!("{:<58} {:<24} measured", "figure", "goal");
     print(
@@ -95,7 +51,7 @@ async fn measure(home: &Path, plugins: usize) -> Result<(), Box<dyn Error>> {
         "none each",
         &threads.to_string(),
     );
-    host.shutdown(SETTLE_MAX).await;
+    home.stop().await;
     Ok(())
 }
 

@@ -12,16 +12,21 @@ use std::{
 };
 
 use patchbay_bench::{
-    allocations,
-    figures::{Spread, micros, print},
     libraries::{Repeat, candidate, path_of},
-    process,
     services::NoServices,
 };
 use patchbay_loader::{
     Instance, LaneLimits, LoadLimits, Loader, PrivateCopy, RetireLimits, Retired, Store,
 };
+use patchbay_measure::{
+    allocations::{self, Counting},
+    figures::{Spread, micros, print},
+    process,
+};
 use patchbay_slab::{Message, Parts, Slab};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const LOADS: usize = 301;
 const CALLS: u64 = 1_000_000;
@@ -31,6 +36,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let cycles = cycles_wanted()?;
+    allocations::start();
     patchbay_loader::effective()?;
     let folder = tempfile::tempdir()?;
     let store = Store::open(folder.path())?;

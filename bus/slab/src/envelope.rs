@@ -11,7 +11,7 @@ use patchbay_abi as abi;
 use crate::home::Home;
 
 /// Bytes of topic, key, headers and payload that need no allocation of their own.
-pub(crate) const INLINE: usize = 272;
+pub(crate) const INLINE: usize = 336;
 /// What the region and the payload inside it are aligned to.
 pub(crate) const ALIGN: usize = 8;
 

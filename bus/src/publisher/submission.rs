@@ -398,7 +398,8 @@ impl Publisher {
             Err(error) => return Err(Refused { error: PublishError::Topic(error), message }),
         };
         let now_ns = self.stamp.now_ns;
-        Admission { broker: &self.broker, now_ns, wait, follows, start }.deliver(route, message)
+        let admission = Admission { broker: &self.broker, now_ns, wait, follows, start };
+        admission.deliver(route, message, &mut self.ready)
     }
 }
 

@@ -5,107 +5,123 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use patchbay_wire::{Topic, TopicPattern};
 
-/// A trie over interned tokens. A topic's token that no pattern knows can only meet a wildcard.
+/// A trie over tokens. What a node no longer leads to is gone with its last value.
 #[derive(Debug)]
-pub(crate) struct Trie {
-    tokens: HashMap<Box<str>, u32, FixedState>,
-    nodes: Vec<Node>,
+pub(crate) struct Trie<T> {
+    root: Node<T>,
 }
 
-#[derive(Debug, Default)]
-struct Node {
-    children: HashMap<u32, u32, FixedState>,
+#[derive(Debug)]
+struct Node<T> {
+    children: HashMap<Box<str>, Node<T>, FixedState>,
     /// The child for `*`.
-    one: Option<u32>,
-    /// Patterns that end here with `>`.
-    tail: Vec<u32>,
-    /// Patterns that end here.
-    end: Vec<u32>,
+    one: Option<Box<Node<T>>>,
+    /// Values of patterns that end here with `>`.
+    tail: Vec<T>,
+    /// Values of patterns that end here.
+    end: Vec<T>,
 }
 
-const ROOT: u32 = 0;
 const ONE: &str = "*";
 const TAIL: &str = ">";
 
 // === impl Trie ===
 
-impl Trie {
-    /// Adds a pattern under a number.
-    pub(crate) fn insert(&mut self, pattern: &TopicPattern, number: u32) {
-        let mut at = ROOT;
+impl<T> Trie<T> {
+    /// Adds a value under a pattern.
+    pub(crate) fn insert(&mut self, pattern: &TopicPattern, value: T) {
+        let mut node = &mut self.root;
         for token in pattern.tokens() {
-            match token {
-                TAIL => return self.nodes[at as usize].tail.push(number),
-                ONE => {
-                    at = match self.nodes[at as usize].one {
-                        Some(child) => child,
-                        None => {
-                            let child = self.node();
-                            self.nodes[at as usize].one = Some(child);
-                            child
-                        }
-                    };
+            node = match token {
+                TAIL => return node.tail.push(value),
+                ONE => node.one.get_or_insert_default(),
+                // Two look-ups only when it is new: its name is copied then.
+                token if node.children.contains_key(token) => match node.children.get_mut(token) {
+                    Some(child) => child,
+                    None => return,
+                },
+                token => node.children.entry(token.into()).or_default(),
+            };
+        }
+        node.end.push(value);
+    }
+
+    /// Takes out the values of a pattern that are gone, and every node that leads nowhere then.
+    pub(crate) fn remove(&mut self, pattern: &TopicPattern, is_gone: impl Fn(&T) -> bool) {
+        let tokens: Vec<&str> = pattern.tokens().collect();
+        self.root.remove(&tokens, &is_gone);
+    }
+
+    /// Shows the values of all patterns that match, in no order.
+    pub(crate) fn matches(&self, topic: &Topic, found: &mut impl FnMut(&T)) {
+        // A wildcard in the first place does not match the topics of the system.
+        self.root.matches(topic.as_str(), !topic.is_system(), found);
+    }
+}
+
+impl<T> Default for Trie<T> {
+    fn default() -> Self {
+        Trie { root: Node::default() }
+    }
+}
+
+// === impl Node ===
+
+impl<T> Node<T> {
+    /// Recursion is bounded by the number of tokens of a pattern, which is at most 16.
+    fn remove(&mut self, tokens: &[&str], is_gone: &impl Fn(&T) -> bool) {
+        match tokens.split_first() {
+            None => self.end.retain(|value| !is_gone(value)),
+            Some((&TAIL, _)) => self.tail.retain(|value| !is_gone(value)),
+            Some((&ONE, rest)) => {
+                if let Some(child) = &mut self.one {
+                    child.remove(rest, is_gone);
+                    if child.is_empty() {
+                        self.one = None;
+                    }
                 }
-                token => {
-                    let token = self.intern(token);
-                    at = match self.nodes[at as usize].children.get(&token) {
-                        Some(child) => *child,
-                        None => {
-                            let child = self.node();
-                            self.nodes[at as usize].children.insert(token, child);
-                            child
-                        }
-                    };
+            }
+            Some((token, rest)) => {
+                if let Some(child) = self.children.get_mut(*token) {
+                    child.remove(rest, is_gone);
+                    if child.is_empty() {
+                        self.children.remove(*token);
+                    }
                 }
             }
         }
-        self.nodes[at as usize].end.push(number);
     }
 
-    fn node(&mut self) -> u32 {
-        self.nodes.push(Node::default());
-        self.nodes.len() as u32 - 1
+    fn is_empty(&self) -> bool {
+        self.children.is_empty()
+            && self.one.is_none()
+            && self.tail.is_empty()
+            && self.end.is_empty()
     }
 
-    fn intern(&mut self, token: &str) -> u32 {
-        if let Some(known) = self.tokens.get(token) {
-            return *known;
-        }
-        let number = self.tokens.len() as u32;
-        self.tokens.insert(token.into(), number);
-        number
-    }
-
-    /// The numbers of all patterns that match, in no order.
-    pub(crate) fn matches(&self, topic: &Topic, found: &mut Vec<u32>) {
-        let tokens: Vec<Option<u32>> =
-            topic.tokens().map(|token| self.tokens.get(token).copied()).collect();
-        // A wildcard in the first place does not match the topics of the system.
-        self.walk(ROOT, &tokens, !topic.is_system(), found);
-    }
-
-    /// Recursion is bounded by the number of tokens of a topic, which is at most 16.
-    fn walk(&self, at: u32, tokens: &[Option<u32>], wildcards: bool, found: &mut Vec<u32>) {
-        let node = &self.nodes[at as usize];
-        let Some((first, rest)) = tokens.split_first() else {
-            found.extend(&node.end);
-            return;
+    /// `left` is what follows in the topic, and is not empty. Recursion as above.
+    fn matches(&self, left: &str, wildcards: bool, found: &mut impl FnMut(&T)) {
+        let (first, rest) = match left.split_once('.') {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (left, None),
         };
-        if let Some(child) = first.and_then(|token| node.children.get(&token)) {
-            self.walk(*child, rest, true, found);
+        let child = if self.children.is_empty() { None } else { self.children.get(first) };
+        let one = self.one.as_deref().filter(|_| wildcards);
+        for node in child.into_iter().chain(one) {
+            match rest {
+                Some(rest) => node.matches(rest, true, found),
+                None => node.end.iter().for_each(&mut *found),
+            }
         }
         if wildcards {
-            found.extend(&node.tail);
-            if let Some(child) = node.one {
-                self.walk(child, rest, true, found);
-            }
+            self.tail.iter().for_each(found);
         }
     }
 }
 
-impl Default for Trie {
+impl<T> Default for Node<T> {
     fn default() -> Self {
-        Trie { tokens: HashMap::default(), nodes: vec![Node::default()] }
+        Node { children: HashMap::default(), one: None, tail: Vec::new(), end: Vec::new() }
     }
 }
 
@@ -131,25 +147,44 @@ mod tests {
         })
     }
 
+    fn found(trie: &Trie<usize>, topic: &Topic) -> Vec<usize> {
+        let mut found = Vec::new();
+        trie.matches(topic, &mut |value| found.push(*value));
+        found.sort_unstable();
+        found
+    }
+
     proptest! {
         #[test]
         fn the_trie_and_the_naive_matcher_agree(
-            patterns in prop::collection::vec(pattern(), 0..40),
+            patterns in prop::collection::vec((pattern(), any::<bool>()), 0..40),
             topics in prop::collection::vec(topic(), 1..40),
         ) {
             let mut trie = Trie::default();
-            for (number, pattern) in patterns.iter().enumerate() {
-                trie.insert(pattern, number as u32);
+            for (number, (pattern, _)) in patterns.iter().enumerate() {
+                trie.insert(pattern, number);
+            }
+            let naive = |topic: &Topic, all: bool| -> Vec<usize> {
+                let matching = |(_, (pattern, stays)): &(usize, &(TopicPattern, bool))| {
+                    (all || *stays) && pattern.matches(topic)
+                };
+                patterns.iter().enumerate().filter(matching).map(|(number, _)| number).collect()
+            };
+            for topic in &topics {
+                prop_assert_eq!(found(&trie, topic), naive(topic, true), "{}", topic);
+            }
+            for (number, (pattern, stays)) in patterns.iter().enumerate() {
+                if !stays {
+                    trie.remove(pattern, |value| *value == number);
+                }
             }
             for topic in &topics {
-                let mut found = Vec::new();
-                trie.matches(topic, &mut found);
-                found.sort_unstable();
-                let naive: Vec<u32> = (0..patterns.len() as u32)
-                    .filter(|number| patterns[*number as usize].matches(topic))
-                    .collect();
-                prop_assert_eq!(&found, &naive, "{}", topic);
+                prop_assert_eq!(found(&trie, topic), naive(topic, false), "{}", topic);
             }
+            for (number, (pattern, _)) in patterns.iter().enumerate() {
+                trie.remove(pattern, |value| *value == number);
+            }
+            prop_assert!(trie.root.is_empty(), "nothing is left of what was removed");
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod asking;
 mod durable;
+mod embedding;
 mod letters;
 mod transition;
 

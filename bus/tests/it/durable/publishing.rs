@@ -207,3 +207,15 @@ fn a_repeat_is_recognised_after_a_restart() {
     assert!(!life.publisher.publish(keyed(b"a")).unwrap().duplicate);
     drop(subscription);
 }
+
+#[test]
+fn a_batch_of_many_topics_is_accepted_in_its_order() {
+    let mut life = Life::first();
+    let subscription = life.subscribe(">", |_| {});
+    let raised = Outgoing { level: Some(Level::Disk), ..to("m", b"b") };
+    let batch = [to("m", b"a"), raised, to("t", b"c"), to("t", b"d"), to("m", b"e")];
+    let (accepted, stopped) = life.publisher.publish_batch(&batch);
+    assert!(accepted == 5 && stopped.is_none(), "{accepted} {stopped:?}");
+    let found = drain(&mut seat(&subscription, 1), |_| None);
+    assert_eq!(found, ["a", "b", "c", "d", "e"]);
+}
