@@ -171,7 +171,9 @@ pub(super) fn may_vanish(book: &Casebook, listener: &Listener, case: &Case) -> b
             after(&Event::HostDeath) || after(&Event::PowerLoss) || after(&Event::HostStop)
         }
         Level::Process => book.causes.iter().any(|cause| {
-            let near = case.answered.saturating_add(book.expectations.sync_interval) >= cause.t;
+            // What nobody was told of is promised to nobody.
+            let near = case.accepted == 0
+                || case.answered.saturating_add(book.expectations.sync_interval) >= cause.t;
             cause.event == Event::PowerLoss && cause.until.max(cause.t) >= case.sent && near
         }),
         Level::Disk => false,
