@@ -74,7 +74,7 @@ impl HostHandle {
         {
             return Ok(report);
         }
-        self.refuse_in_transition(&name)?;
+        self.at_rest(&name).await?;
         let Judged { spec, mut pending, library, prepared } =
             self.judge(&name, request, who).await?;
         let link = self.context().settings.paths.enabled.join(name.as_str());
@@ -171,6 +171,23 @@ impl HostHandle {
                     report.spec.id
                 ),
             }),
+        }
+    }
+
+    /// Waits until nothing is done to a plugin. A transition that ended a moment ago still points
+    /// its link back and has its version barred: both would hit the one that begins now.
+    async fn at_rest(&self, name: &PluginName) -> Result<(), HostError> {
+        let limit = self.command_limit();
+        let until = tokio::time::Instant::now() + limit;
+        loop {
+            self.refuse_in_transition(name)?;
+            if !self.track(name.as_str())?.busy {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= until {
+                return Err(HostError::Timeout { operation: "transition", limit });
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 

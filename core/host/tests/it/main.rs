@@ -2,6 +2,7 @@
 
 mod activation;
 mod actors;
+mod churn;
 mod crashes;
 mod failures;
 mod letters;
