@@ -76,7 +76,7 @@ while :; do
         rounds=${TURNS:-${ROUNDS[$kind]}}
         printf '\n== %s, seed %s\n' "$kind" "$seed"
         if PATCHBAY_CHAOS_SEED=$seed PATCHBAY_CHAOS_ROUNDS=$rounds \
-            cargo test --quiet --locked -p patchbay --test chaos -- --nocapture "${TEST[$kind]}" 2>&1 | tee "$OUT" |
+            cargo test --quiet --locked -p patchbay --test chaos -- --include-ignored --nocapture "${TEST[$kind]}" 2>&1 | tee "$OUT" |
             grep -E '^(chaos|SKIPPED)'; then
             grep -q '^SKIPPED' "$OUT" || REACHED[$kind]=$((${REACHED[$kind]-0} + rounds))
         fi
