@@ -163,6 +163,11 @@ impl Durable {
         }
     }
 
+    /// Since when settlements wait for room in the journal, if any do.
+    pub(super) fn owes_since(&self) -> Option<u64> {
+        (!self.ends.is_empty()).then_some(self.now_ns)
+    }
+
     fn write_ends(&mut self) {
         self.ends.sort_unstable_by_key(|(id, _)| *id);
         let mut ends: Vec<journal::End> = Vec::new();
@@ -176,8 +181,8 @@ impl Durable {
         }
         let at_unix_ns = self.now_ns.wrapping_add(self.unix_offset);
         let settled = journal::Settled { sub: self.sub, at_unix_ns, ends: ends[..].into() };
-        // What cannot be recorded happened all the same. When there is room it is recorded with the
-        // next ones; otherwise a restart repeats it.
+        // What cannot be recorded happened all the same. It is tried again at the next visit, which
+        // `owes_since` brings about; what no life of the host records, the next one repeats.
         if self.write(&Record::Settled(settled)) || self.is_halted || self.ends.len() > ENDS_MAX {
             self.ends.clear();
         }
