@@ -59,7 +59,8 @@ pub(crate) struct Shared {
     observed_ns: u64,
     opened: Moment,
     pub(crate) life: u64,
-    _lock: LockHeld,
+    /// Until the journal is closed.
+    owned: Mutex<Option<LockHeld>>,
 }
 
 /// The writing side of the buffers.
@@ -217,12 +218,14 @@ impl Journal {
     }
 
     /// Ends the journal in good order: all records are on the device, and the last one says so.
+    /// Then the folder may be opened by the next owner, whoever still holds this value.
     ///
     /// # Errors
     /// When the journal failed, before or now.
     pub fn close(&self, now: Moment) -> Result<(), CommitError> {
         let closed = self.shared.close(now.unix_ns, self.observed(now.mono_ns));
         self.stop_threads();
+        drop(lock(&self.shared.owned).take());
         closed
     }
 
@@ -273,7 +276,7 @@ impl Shared {
             observed_ns: opening.observed_ns,
             opened: opening.now,
             life: opening.life,
-            _lock: LockHeld(opening.lock),
+            owned: Mutex::new(Some(LockHeld(opening.lock))),
         }
     }
 

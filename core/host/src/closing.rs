@@ -77,6 +77,11 @@ async fn run(shared: &Shared, began: Instant, limit: Duration) -> ShutdownReport
     context.promises.close();
     // 6. The journal, last of all: it says that everything is on the disk.
     let kept = close_journal(context).await;
+    // 7. The folder of libraries is the next host's, unless one of them is still mapped here.
+    let quarantined = is_anything_mapped(context);
+    if !quarantined && let Err(error) = context.store.release() {
+        tracing::warn!(%error, "the folder of libraries stays locked until the host is dropped");
+    }
     context.stopped();
     ShutdownReport {
         clean: in_time && unfinished.is_empty(),
@@ -85,7 +90,7 @@ async fn run(shared: &Shared, began: Instant, limit: Duration) -> ShutdownReport
         left: ledger.iter().map(|view| view.queued + view.delayed + view.dead_pending).sum(),
         kept,
         unfinished,
-        quarantined: is_anything_mapped(context),
+        quarantined,
     }
 }
 

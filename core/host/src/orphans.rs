@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// Takes the flow of new messages away from subscriptions that nobody will come for, and warns of
-/// them, once a start.
+/// them, once a start. Ends with the host.
 pub(crate) async fn watch(context: Arc<Context>) {
     let mut snapshots = context.snapshot.subscribe();
+    let mut closing = context.closing();
     let mut warned = HashSet::new();
     loop {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
@@ -25,8 +26,11 @@ pub(crate) async fn watch(context: Arc<Context>) {
             let swept = tokio::task::spawn_blocking(move || sweep(&context, &snapshot, told));
             warned = swept.await.unwrap_or_default();
         }
-        if snapshots.changed().await.is_err() {
-            return;
+        // What holds the context holds the sender of its snapshots: waiting for the end of these
+        // would keep both for ever.
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() { return },
+            _ = closing.wait_for(|closing| *closing) => return,
         }
     }
 }

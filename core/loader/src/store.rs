@@ -59,8 +59,8 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
-    /// Held for as long as the store is.
-    _lock: File,
+    /// Held for as long as the store is, or until it is released.
+    lock: File,
 }
 
 /// A private copy of one library, for one generation. The file is removed with the value.
@@ -118,13 +118,22 @@ impl Store {
                 fs::remove_file(&path).map_err(failed)?;
             }
         }
-        Ok(Store { dir, _lock: lock })
+        Ok(Store { dir, lock })
     }
 
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Leaves the folder to the next one that opens it, whoever still holds this value. Only for a
+    /// store whose copies are all gone: the next one may give the same names to its own.
+    ///
+    /// # Errors
+    /// What the system said; the folder is free when the value is dropped.
+    pub fn release(&self) -> io::Result<()> {
+        self.lock.unlock()
     }
 
     /// Copies what was inspected, byte for byte, under a name of its own. The generation tells what

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use patchbay_host::{HostError, PublishError, Room};
+use patchbay_testkit::eventually;
 use serde_json::json;
 
-use crate::rig::{LONG, Plan, Plugin, message};
+use crate::rig::{LONG, Plan, Plugin, Rig, message};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_settled_and_publishes_are_refused() {
@@ -70,4 +71,38 @@ async fn queued_messages_are_reported_as_left() {
     let report = rig.host.shutdown(LONG).await;
     assert!(report.clean, "{report:#?}");
     assert_eq!(report.left, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_is_free_for_the_next_host_of_the_same_process() {
+    let (first, settings) = {
+        let plan = Plan::new();
+        plan.enable(&Plugin::new("echo", "1.0.0"));
+        let settings = plan.settings.clone();
+        (plan.start().await, settings)
+    };
+    first.publish("in.echo", "ack").await;
+    first.ledger_until("echo", |it| it.done == 1).await;
+    let report = first.host.shutdown(LONG).await;
+    assert!(report.clean && !report.quarantined, "{report:#?}");
+    // Whoever still holds the handle of the first one holds nothing else.
+    let Rig { home, host: ended } = first;
+    let second = Plan { home, settings: settings.clone() }.start().await;
+    second.publish("in.echo", "ack").await;
+    second.ledger_until("echo", |it| it.done == 1).await;
+    assert_eq!(ended.plugins().len(), 1, "it still answers");
+    drop(ended);
+    let Rig { home, host } = second;
+    assert!(host.shutdown(LONG).await.clean);
+    drop(host);
+    // And one that was dropped leaves nothing behind: neither a file nor whoever holds it.
+    let open = || (files_below(home.path()).is_empty()).then_some(());
+    eventually("no file of the home is open", LONG, open);
+}
+
+/// Files below a folder that this process has open.
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let all = std::fs::read_dir("/proc/self/fd").expect("a folder").flatten();
+    let leads_to = all.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    leads_to.filter(|path| path.starts_with(folder)).collect()
 }
