@@ -1,7 +1,7 @@
 //! Bare rates of the journal on the disk under a folder, for whoever works on it. The figures that
 //! the project stands by are made in `bench/`.
 //!
-//! `cargo run --release -p patchbay-journal --example rates -- FOLDER`
+//! `cargo run --release -p patchbay-journal --example rates -- FOLDER [one|flights|recovery|start]`
 
 #![allow(clippy::expect_used, reason = "an example that cannot go on stops")]
 
@@ -21,10 +21,71 @@ use patchbay_journal::{
 
 const NOW: Moment = Moment { unix_ns: 1_700_000_000_000_000_000, mono_ns: 1 };
 const FOR: Duration = Duration::from_secs(2);
+/// Rounds of the raw loop and the journal in turn.
+const ROUNDS: u32 = 7;
 
 fn main() {
     let folder = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
-    raw(&folder);
+    let part = std::env::args().nth(2);
+    let wanted = |name: &str| part.as_deref().is_none_or(|part| part == name);
+    if wanted("one") {
+        one_in_flight(&folder);
+    }
+    if wanted("flights") {
+        flights(&folder);
+    }
+    if wanted("recovery") {
+        recovery(&folder, 1_000_000);
+    }
+    if wanted("start") {
+        start(&folder, 5);
+    }
+}
+
+/// One in flight at level `disk` beside what the disk gives, round by round.
+fn one_in_flight(folder: &Path) {
+    let (_folder, journal) = open(folder);
+    let path = folder.join("raw");
+    let file = File::create(&path).expect("create");
+    file.write_all_at(&vec![0; 32 << 20], 0).expect("fill");
+    file.sync_data().expect("flush");
+    let (payload, mut id, mut count) = ([7; 256], 1, 0);
+    let before = journal.health().bytes;
+    let position = journal.append(&message(&[Target { sub: 1, id: 1 }], &payload)).expect("append");
+    let size = (journal.health().bytes - before) as usize;
+    journal.wait(position.number, Level::Disk).expect("wait");
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let raw = rate(|| {
+            file.write_all_at(&vec![1; size], count * size as u64 % (31 << 20)).expect("write");
+            file.sync_data().expect("flush");
+            count += 1;
+        });
+        let ours = rate(|| {
+            id += 1;
+            let targets = [Target { sub: 1, id }];
+            let position = journal.append(&message(&targets, &payload)).expect("append");
+            journal.wait(position.number, Level::Disk).expect("wait");
+        });
+        println!("raw write + fdatasync of {size} B: {raw:.0}/s, journal: {ours:.0}/s");
+        ratios.push(ours / raw);
+    }
+    std::fs::remove_file(path).expect("remove");
+    ratios.sort_by(f64::total_cmp);
+    println!("disk, one in flight, of raw: {:.2} (median of {ROUNDS})", ratios[ratios.len() / 2]);
+}
+
+/// How often in a second.
+fn rate(mut what: impl FnMut()) -> f64 {
+    let (start, mut count) = (Instant::now(), 0_u32);
+    while start.elapsed() < FOR / 2 {
+        what();
+        count += 1;
+    }
+    f64::from(count) / start.elapsed().as_secs_f64()
+}
+
+fn flights(folder: &Path) {
     for (level, threads, flight) in [
         (Level::Disk, 1, 1),
         (Level::Disk, 1, 256),
@@ -36,27 +97,8 @@ fn main() {
         (Level::Process, 4, 64),
         (Level::Memory, 1, 1024),
     ] {
-        publishes(&folder, level, threads, flight);
+        publishes(folder, level, threads, flight);
     }
-    recovery(&folder, 1_000_000);
-}
-
-fn raw(folder: &Path) {
-    let path = folder.join("raw");
-    let file = File::create(&path).expect("create");
-    file.write_all_at(&vec![0; 32 << 20], 0).expect("fill");
-    file.sync_data().expect("flush");
-    let (start, mut count) = (Instant::now(), 0_u64);
-    while start.elapsed() < FOR {
-        file.write_all_at(&[1; 320], count * 320 % (31 << 20)).expect("write");
-        file.sync_data().expect("flush");
-        count += 1;
-    }
-    std::fs::remove_file(path).expect("remove");
-    println!(
-        "raw append + fdatasync, 320 B: {:.0}/s",
-        count as f64 / start.elapsed().as_secs_f64()
-    );
 }
 
 fn open(folder: &Path) -> (tempfile::TempDir, Arc<Journal>) {
@@ -139,4 +181,26 @@ fn recovery(folder: &Path, count: u64) {
     let (_journal, recovered) =
         Journal::open(storage, JournalConfig::default(), NOW).expect("open");
     println!("recovery of {} messages: {:?}", recovered.report.live, start.elapsed());
+}
+
+/// Opening what a kill left that came right after the first messages.
+fn start(folder: &Path, count: u64) {
+    let (folder, journal) = open(folder);
+    for id in 1..=count {
+        let targets = [Target { sub: 1, id }];
+        let position = journal.append(&message(&targets, &[7; 256])).expect("append");
+        journal.wait(position.number, Level::Disk).expect("wait");
+    }
+    // Until the next segment is made ahead.
+    while journal.health().ready == 0 {
+        thread::yield_now();
+    }
+    drop(journal);
+    for _ in 0..3 {
+        let storage = Arc::new(DiskStorage::at(folder.path()));
+        let start = Instant::now();
+        let (_journal, recovered) =
+            Journal::open(storage, JournalConfig::default(), NOW).expect("open");
+        println!("start with {} messages: {:?}", recovered.report.live, start.elapsed());
+    }
 }

@@ -10,8 +10,9 @@ use crate::{
     commit::lock,
     error::ReadError,
     journal::{Journal, Shared},
-    read::{Located, Stored, published},
+    read::{Located, published},
     record::Target,
+    stored::Stored,
     walk::Walk,
 };
 
@@ -143,11 +144,11 @@ impl Backlog {
         }
         while let Some((place, frame)) = walk.next()? {
             let number = frame.number;
-            let found = published(&frame, sub).map(|found| (found, Stored::new(&frame, place)));
-            let passed = match found {
-                Some((found, stored)) if found == wanted && number <= upto => {
+            let passed = match published(&frame, sub) {
+                Some((found, publish)) if found == wanted && number <= upto => {
+                    let stored = Stored::new(&frame, &publish, place);
                     self.walk = Some(walk);
-                    return Ok(stored);
+                    return Ok(Some(stored));
                 }
                 Some((found, _)) => found > wanted,
                 None => false,

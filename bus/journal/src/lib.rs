@@ -14,8 +14,8 @@
 //! | who writes, who flushes, who waits | `commit`, `journal`, `keeper` |
 //! | making and freeing segments, a full disk | `folder`, `room` |
 //! | copying forward what an old segment still holds | `clean` |
-//! | what a crash left, what is damage | `scan`, `open` |
-//! | reading messages back | `read`, `backlog`, `trace` |
+//! | what a crash left, what is damage | `scan`, `sheet`, `open` |
+//! | reading messages back | `read`, `stored`, `backlog`, `trace` |
 //!
 //! # The format
 //!
@@ -65,11 +65,14 @@ mod recovered;
 mod room;
 mod scan;
 mod segment;
+mod sheet;
 mod storage;
+mod stored;
 mod trace;
 mod verify;
 mod walk;
 mod wire;
+mod zeroes;
 
 pub use backlog::Backlog;
 pub use config::{JournalConfig, OnCorruption};
@@ -80,7 +83,6 @@ pub use journal::{Journal, Reached};
 pub use level::{Level, UnknownLevel};
 pub use open::LOST;
 pub use place::{Moment, Place, Position};
-pub use read::Stored;
 pub use record::{
     Attempt, Begun, Checkpoint, Counters, DROP_REASONS, Dead, Dedup, DedupKey, DedupKeys, End,
     Ended, Failure, Header, KeyValue, Kind, Letter, Moved, MovedTarget, Publish, Record, Redriven,
@@ -93,6 +95,7 @@ pub use recovered::{
 #[cfg(feature = "testing")]
 pub use storage::{CrashChoice, Op, SimStorage};
 pub use storage::{DiskStorage, LockError, Storage, StoredFile};
+pub use stored::Stored;
 pub use trace::TraceEntry;
 pub use verify::{Verified, verify};
 pub use wire::{Items, List};

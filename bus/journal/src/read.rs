@@ -11,65 +11,12 @@ use crate::{
     place::Place,
     record::{Kind, Publish, Record, Target},
     segment::{Segment, Used},
+    stored::Stored,
     walk::Walk,
 };
 
 /// What is read at once when a record's length is not known.
 const FIRST_READ: usize = 4 << 10;
-/// A message read back from the journal.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    kind: Kind,
-    body: Vec<u8>,
-    number: u64,
-    place: Place,
-}
-
-// === impl Stored ===
-
-impl Stored {
-    pub(crate) fn new(frame: &Frame<'_>, place: Place) -> Option<Stored> {
-        let stored =
-            Stored { kind: frame.kind, body: frame.body.to_vec(), number: frame.number, place };
-        stored.read().is_some().then_some(stored)
-    }
-
-    fn read(&self) -> Option<Publish<'_>> {
-        match Record::decode(self.kind, &self.body).ok()? {
-            Record::Publish(publish) | Record::Forward { publish, .. } => Some(publish),
-            Record::Moved(moved) => Some(moved.publish),
-            _ => None,
-        }
-    }
-
-    /// The message. A message that was copied forward names no targets.
-    ///
-    /// # Panics
-    /// Never: it was read once before.
-    #[must_use]
-    #[allow(clippy::expect_used, reason = "checked when it was made")]
-    pub fn publish(&self) -> Publish<'_> {
-        self.read().expect("a stored message")
-    }
-
-    /// Number of the record that holds it.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        self.place
-    }
-
-    /// Bytes of it in memory, about.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.body.len()
-    }
-}
 
 // === impl Journal ===
 
@@ -188,7 +135,7 @@ impl Shared {
         let bytes =
             record_bytes(&found, offset).map_err(|source| ReadError::Io { segment, source })?;
         let frame = Frame::read(&bytes, found.salt).ok_or_else(damaged)?;
-        Stored::new(&frame, place).ok_or_else(damaged)
+        Stored::of(&frame, place).ok_or_else(damaged)
     }
 
     /// Reads one message; `walk` stays where it was found, for the next one.
@@ -251,9 +198,11 @@ impl Walk {
         loop {
             let Some((place, frame)) = self.next()? else { return Ok(None) };
             match published(&frame, target.sub) {
-                Some(id) if id == target.id => return Ok(Stored::new(&frame, place)),
+                Some((id, publish)) if id == target.id => {
+                    return Ok(Some(Stored::new(&frame, &publish, place)));
+                }
                 // Ids rise: it is not behind this one.
-                Some(id) if id > target.id => {
+                Some((id, _)) if id > target.id => {
                     self.back(place);
                     return Ok(None);
                 }
@@ -263,14 +212,15 @@ impl Walk {
     }
 }
 
-/// Which delivery to that subscription the record publishes, if it does.
-pub(crate) fn published(frame: &Frame<'_>, sub: u32) -> Option<u64> {
+/// Which delivery to that subscription the record publishes, if it does, and its message.
+pub(crate) fn published<'a>(frame: &Frame<'a>, sub: u32) -> Option<(u64, Publish<'a>)> {
     if !matches!(frame.kind, Kind::Publish | Kind::Forward) {
         return None;
     }
     match Record::decode(frame.kind, frame.body) {
         Ok(Record::Publish(publish) | Record::Forward { publish, .. }) => {
-            publish.targets.iter().find(|target| target.sub == sub).map(|target| target.id)
+            let target = publish.targets.iter().find(|target| target.sub == sub)?;
+            Some((target.id, publish))
         }
         _ => None,
     }

@@ -17,7 +17,9 @@ use crate::{
     record::{Kind, Record},
     recovered::{RecoveredKey, RecoveryReport},
     segment::{Segment, Used},
+    sheet::{Filled, Sheet},
     storage::Storage,
+    zeroes,
 };
 
 /// All that reading a journal tells.
@@ -43,6 +45,8 @@ pub(crate) struct Scan {
 struct Page<'a> {
     segment: &'a Segment,
     bytes: &'a [u8],
+    /// From there on all is zero.
+    data: usize,
 }
 
 /// Bytes that are no record, and what may be lost with them.
@@ -83,22 +87,17 @@ pub(crate) fn scan(
     reader.scan.link.number = manifest.from.max(1);
     reader.free_start = manifest.from == 0;
     let segments = reader.find(manifest)?;
-    let mut buffer = Vec::new();
+    let mut sheet = Sheet::default();
     for at in 0..segments.len() {
         let Some(segment) = &segments[at] else { continue };
         if reader.ended {
             reader.scan.empty.push(segment.clone());
             continue;
         }
-        let length = fill(segment, &mut buffer)?;
-        reader.read(segment, &buffer[..length], &segments[at + 1..])?;
+        let Filled { bytes, data } = sheet.fill(segment)?;
+        reader.read(&Page { segment, bytes, data }, &segments[at + 1..])?;
     }
     Ok(reader.finish())
-}
-
-fn fill(segment: &Segment, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    buffer.resize(segment.size as usize, 0);
-    segment.file.read_at(0, buffer)
 }
 
 // === impl Reader ===
@@ -185,13 +184,8 @@ impl<'a> Reader<'a> {
         Ok(segments)
     }
 
-    fn read(
-        &mut self,
-        segment: &Segment,
-        bytes: &[u8],
-        later: &[Option<Segment>],
-    ) -> io::Result<()> {
-        let page = Page { segment, bytes };
+    fn read(&mut self, page: &Page<'_>, later: &[Option<Segment>]) -> io::Result<()> {
+        let Page { segment, bytes, .. } = *page;
         if (bytes.len() as u64) < segment.size {
             let (file, offset) = (segment.name.clone(), bytes.len() as u64);
             let damage = Damage { what: Wrong::Shortened, file, offset, lost: None };
@@ -215,8 +209,8 @@ impl<'a> Reader<'a> {
                         _ => page.hole(at),
                     });
                 }
-                if self.cuts(&page, at, later)? {
-                    self.cut(&page, at);
+                if self.cuts(page, at, later)? {
+                    self.cut(page, at);
                     break;
                 }
                 self.lose(&frame, segment.number);
@@ -251,10 +245,10 @@ impl<'a> Reader<'a> {
             Some(vouched) => vouched,
             None => {
                 let mut vouched = page.vouched(at, self.scan.link.number);
-                let mut buffer = Vec::new();
+                let mut sheet = Sheet::default();
                 for segment in later.iter().flatten() {
-                    let length = fill(segment, &mut buffer)?;
-                    let page = Page { segment, bytes: &buffer[..length] };
+                    let Filled { bytes, data } = sheet.fill(segment)?;
+                    let page = Page { segment, bytes, data };
                     vouched = vouched.max(page.vouched(HEAD, self.scan.link.number));
                 }
                 *self.vouched.insert(vouched.max(self.scan.synced))
@@ -395,16 +389,23 @@ impl<'a> Page<'a> {
         }
         // A record that is missing took at least its frame.
         let most = number + (self.bytes.len() / FRAME) as u64 + (1 << 32);
-        (at + 1..self.bytes.len().saturating_sub(FRAME)).find_map(|start| {
+        let end = self.bytes.len().saturating_sub(FRAME).min(self.data);
+        let mut start = at + 1;
+        while start < end {
             let bytes = &self.bytes[start..];
             if bytes[4..8] == [0; 4] {
-                return None;
+                // No record begins before its length has a byte that is not zero.
+                start = zeroes::skip(self.bytes, start + 8) - 7;
+                continue;
             }
-            frame::length_at(bytes)?;
-            let plausible = (number..most).contains(&frame::number_at(bytes));
-            let frame = if plausible { self.frame(start, salt) } else { None };
-            frame.map(|frame| (start, frame))
-        })
+            let plausible = frame::length_at(bytes).is_some()
+                && (number..most).contains(&frame::number_at(bytes));
+            if plausible && let Some(frame) = self.frame(start, salt) {
+                return Some((start, frame));
+            }
+            start += 1;
+        }
+        None
     }
 
     fn frame(&self, at: usize, salt: u32) -> Option<Frame<'a>> {

@@ -164,6 +164,19 @@ impl<'a, T: Item<'a>> List<'a, T> {
         self.len() == 0
     }
 
+    /// How many items there are, and their bytes; `None` for a list on the way in.
+    pub(crate) fn packed(&self) -> Option<(usize, &'a [u8])> {
+        match self.source {
+            Source::Slice(_) => None,
+            Source::Packed { count, bytes, .. } => Some((count, bytes)),
+        }
+    }
+
+    /// A list that [`packed`](List::packed) took apart.
+    pub(crate) fn of_packed(count: usize, bytes: &'a [u8]) -> List<'a, T> {
+        List { source: Source::Packed { count, bytes, items: PhantomData } }
+    }
+
     /// The items in order.
     #[must_use]
     pub fn iter(&self) -> Items<'a, T> {
