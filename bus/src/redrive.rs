@@ -106,9 +106,12 @@ impl Broker {
         let letters = &self.inner().dead_letters;
         let went = letters.expire(self.inner().clock.unix_ns());
         let gone = letters.take_given_up();
-        if !gone.is_empty() {
-            // What it is not told now it gives back at the next start, and then they go again.
-            let _told = self.forget(&gone);
+        if let Some(journal) = &self.inner().journal {
+            let at_unix_ns = self.inner().clock.unix_ns();
+            for letter in gone {
+                // What it does not take it gives back at the next start, and then they go again.
+                let _told = journal.record(&Record::Purged { letter, at_unix_ns });
+            }
         }
         if went > 0 {
             self.move_up();

@@ -20,6 +20,9 @@ pub struct JournalConfig {
     pub flush_interval: Duration,
     /// How much may stand in the buffer before an append waits for a write.
     pub buffer_bytes: usize,
+    /// How much of what has happened may wait in memory for room on a full disk. More is not
+    /// remembered, and whoever tells it hands nothing out until a restart.
+    pub owed_bytes: usize,
     /// What happens when damage is found on opening.
     pub on_corruption: OnCorruption,
     /// How long the keys of publishes are remembered.
@@ -55,6 +58,7 @@ impl Default for JournalConfig {
             sync_interval: Duration::from_millis(200),
             flush_interval: Duration::from_millis(5),
             buffer_bytes: 1 << 20,
+            owed_bytes: 16 << 20,
             on_corruption: OnCorruption::default(),
             dedup_window: Duration::from_secs(600),
             dedup_keys_max: 1_000_000,

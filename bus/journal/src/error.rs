@@ -95,6 +95,14 @@ pub enum AppendError {
         /// What of it is kept back from publishes.
         reserve: u64,
     },
+    /// So much is owed for want of room that no more is kept in memory.
+    #[error("{bytes} bytes of records would wait for room in the journal, {most} may")]
+    OwesTooMuch {
+        /// With this one.
+        bytes: usize,
+        /// The most.
+        most: usize,
+    },
     /// The record would not fit into a segment.
     #[error("a record of {bytes} bytes does not fit into the journal, which takes {most}")]
     TooLarge {

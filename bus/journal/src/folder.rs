@@ -49,6 +49,7 @@ impl Shared {
             if self.failed.get().is_some() {
                 return false;
             }
+            let is_paid = self.pay_now();
             while self.free_oldest(&mut folder) {}
             let wanted = {
                 let mut head = lock(&self.head);
@@ -61,7 +62,7 @@ impl Shared {
                 if self.copying_pays() && self.copy_once(&mut folder, false) {
                     continue;
                 }
-                return lock(&self.head).used.len() > 1;
+                return !is_paid || lock(&self.head).used.len() > 1;
             }
             match self.make(&mut folder) {
                 Ok(()) => {}

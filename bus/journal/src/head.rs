@@ -9,6 +9,7 @@ use crate::{
     books::Books,
     error::AppendError,
     frame::{self, FRAME, HEAD, Link},
+    owed::Owed,
     place::{Place, Position},
     record::{Publish, Record},
     segment::{Segment, Used},
@@ -49,6 +50,8 @@ pub(crate) struct Head {
     pub(crate) ready: VecDeque<Segment>,
     /// Room that no publish may use.
     pub(crate) reserve: u64,
+    /// What has happened and found no room.
+    pub(crate) owed: Owed,
     pub(crate) closed: bool,
     /// Whether this life has left its first record.
     pub(crate) started: bool,
@@ -110,7 +113,7 @@ impl Head {
         if matches!(record, Record::Control { .. } | Record::Subscribe(_)) {
             self.check_checkpoint(record)?;
         }
-        let reserve = if record.kind().is_intake() { self.reserve } else { 0 };
+        let reserve = record.kind().reserve(self.reserve);
         let at = frame::open(&mut self.buffer.bytes);
         record.encode(seq, &mut self.buffer.bytes);
         let length = (self.buffer.bytes.len() - at) as u64;

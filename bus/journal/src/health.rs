@@ -32,6 +32,8 @@ pub struct JournalHealth {
     pub room: u64,
     /// What of it publishes leave alone.
     pub reserve: u64,
+    /// Bytes of records that wait in memory for room, of what has happened already.
+    pub owed: u64,
     /// Number of the last record that was appended.
     pub appended: u64,
     /// Up to which record everything is written.
@@ -75,6 +77,7 @@ impl Journal {
             bytes: head.used.iter().map(|used| used.end).sum(),
             room,
             reserve,
+            owed: head.owed.bytes() as u64,
             appended: head.link.number - 1,
             written,
             synced,

@@ -283,7 +283,7 @@ impl Shared {
     #[inline]
     pub(crate) fn append(&self, record: &Record<'_>) -> Result<Position, AppendError> {
         let mut head = lock(&self.head);
-        let position = match self.try_append(&mut head, record) {
+        let position = match self.append_in_turn(&mut head, record) {
             Ok(position) => position,
             Err(AppendError::StorageFull { .. }) => {
                 let (back, position) = self.append_hungry(head, record)?;
@@ -292,6 +292,13 @@ impl Shared {
             }
             Err(error) => return Err(error),
         };
+        self.follow(head, position);
+        Ok(position)
+    }
+
+    /// Does what follows an append.
+    #[inline]
+    pub(crate) fn follow(&self, mut head: MutexGuard<'_, Head>, position: Position) {
         self.appended.store(position.number, Release);
         let much = head.buffer.bytes.len() >= self.config.buffer_bytes;
         let idle = std::mem::take(&mut head.idle);
@@ -307,7 +314,19 @@ impl Shared {
         if low {
             self.keeper.ring_folder();
         }
-        Ok(position)
+    }
+
+    /// Appends behind what is owed, if anything is.
+    #[inline]
+    pub(crate) fn append_in_turn(
+        &self,
+        head: &mut Head,
+        record: &Record<'_>,
+    ) -> Result<Position, AppendError> {
+        if !head.owed.is_empty() && !self.pay(head) {
+            return Err(AppendError::StorageFull { free: head.room(), reserve: head.reserve });
+        }
+        self.try_append(head, record)
     }
 
     #[inline]
@@ -422,6 +441,10 @@ impl Shared {
     fn close(&self, at_unix_ns: u64, observed_ns: u64) -> Result<(), CommitError> {
         let last = {
             let mut head = lock(&self.head);
+            if !head.closed && !head.owed.is_empty() {
+                // What finds no room now is not remembered: it is handed out once more.
+                let _paid = self.pay(&mut head);
+            }
             if std::mem::replace(&mut head.closed, true) || !head.started {
                 return Ok(());
             }

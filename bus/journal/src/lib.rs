@@ -12,7 +12,7 @@
 //! | what all records add up to | `books` |
 //! | how a record gets into the buffer | `head` |
 //! | who writes, who flushes, who waits | `commit`, `journal`, `keeper` |
-//! | making and freeing segments, a full disk | `folder`, `room` |
+//! | making and freeing segments, a full disk | `folder`, `room`, `owed` |
 //! | copying forward what an old segment still holds | `clean` |
 //! | what a crash left, what is damage | `scan`, `sheet`, `open` |
 //! | reading messages back | `read`, `stored`, `backlog`, `trace` |
@@ -57,6 +57,7 @@ mod keeper;
 mod level;
 mod manifest;
 mod open;
+mod owed;
 mod place;
 pub mod planted;
 mod read;

@@ -210,8 +210,13 @@ impl Kind {
         }
     }
 
-    /// Whether it brings work in: such records leave the reserve alone (P-8).
-    pub(crate) const fn is_intake(self) -> bool {
-        matches!(self, Kind::Publish | Kind::Subscribe)
+    /// How much of the reserve it leaves alone (P-8): all of it, if it brings work in. What begins
+    /// leaves a quarter, so that it can end.
+    pub(crate) const fn reserve(self, all: u64) -> u64 {
+        match self {
+            Kind::Publish | Kind::Subscribe => all,
+            Kind::Begun => all / 4,
+            _ => 0,
+        }
     }
 }

@@ -23,7 +23,7 @@ impl Shared {
         loop {
             head.hungry = true;
             head = self.await_change(head, end)?;
-            match self.try_append(&mut head, record) {
+            match self.append_in_turn(&mut head, record) {
                 Ok(position) => return Ok((head, position)),
                 Err(AppendError::StorageFull { .. }) if !head.full && Instant::now() < end => {}
                 Err(error) => return Err(error),

@@ -47,6 +47,10 @@ impl Queue {
             delivery.set_troubled();
             let mut record = 0;
             if let Some(journal) = self.journal.as_ref().filter(|_| letter.is_durable) {
+                if desk.durable.as_ref().is_some_and(|durable| durable.is_halted) {
+                    // The journal may not know that it is dead.
+                    return Err(RedriveError::Journal { number });
+                }
                 let redriven = Redriven {
                     letter: number,
                     target: Target { sub: self.id as u32, id: delivery.id() },

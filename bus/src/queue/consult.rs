@@ -75,6 +75,8 @@ impl Queue {
                     Begin::Written | Begin::Failed => durable.is_halted = true,
                 }
             }
+            // The journal was not told of it, so there is nothing to take back.
+            hand.is_durable = false;
             desk.settle(hand, time.now_ns, after);
             mem::swap(&mut hand.current, &mut hand.previous);
             inbox.report(desk.load(), &mut after.wakes);

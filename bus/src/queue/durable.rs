@@ -91,9 +91,6 @@ pub(crate) struct Fetched {
     pub(super) expected: usize,
 }
 
-/// Most settlements that wait for room in the journal.
-const ENDS_MAX: usize = 100_000;
-
 // === impl Durable ===
 
 impl Durable {
@@ -163,11 +160,6 @@ impl Durable {
         }
     }
 
-    /// Since when settlements wait for room in the journal, if any do.
-    pub(super) fn owes_since(&self) -> Option<u64> {
-        (!self.ends.is_empty()).then_some(self.now_ns)
-    }
-
     fn write_ends(&mut self) {
         self.ends.sort_unstable_by_key(|(id, _)| *id);
         let mut ends: Vec<journal::End> = Vec::new();
@@ -181,11 +173,8 @@ impl Durable {
         }
         let at_unix_ns = self.now_ns.wrapping_add(self.unix_offset);
         let settled = journal::Settled { sub: self.sub, at_unix_ns, ends: ends[..].into() };
-        // What cannot be recorded happened all the same. It is tried again at the next visit, which
-        // `owes_since` brings about; what no life of the host records, the next one repeats.
-        if self.write(&Record::Settled(settled)) || self.is_halted || self.ends.len() > ENDS_MAX {
-            self.ends.clear();
-        }
+        self.write(&Record::Settled(settled));
+        self.ends.clear();
     }
 
     /// A delivery goes back to where it waits, or waits for a time.
@@ -211,7 +200,7 @@ impl Durable {
         };
         let target = Target { sub: self.sub, id };
         let retry = journal::Retry { target, at_unix_ns, standing };
-        let _recorded = self.write(&Record::Retry(retry));
+        self.write(&Record::Retry(retry));
     }
 
     /// A delivery is a dead letter; number 0: it is held where it is.
@@ -235,7 +224,7 @@ impl Durable {
             },
             standing,
         };
-        let _recorded = self.write(&Record::Dead(dead));
+        self.write(&Record::Dead(dead));
     }
 
     /// A delivery was forwarded to a topic that is not recorded.
@@ -264,24 +253,20 @@ impl Durable {
             targets: [][..].into(),
         };
         let from = Target { sub: self.sub, id: delivery.id() };
-        let _recorded = self.write(&Record::Forward { from, at_unix_ns, publish });
+        self.write(&Record::Forward { from, at_unix_ns, publish });
     }
 
     /// The subscription is gone for good, with all that it held.
     pub(super) fn purge(mut self) {
         let sub = self.sub;
-        let _recorded = self.write(&Record::Unsubscribe { sub });
+        self.write(&Record::Unsubscribe { sub });
     }
 
-    /// Whether it was recorded. After a failure nothing is handed out any more.
-    fn write(&mut self, record: &Record<'_>) -> bool {
-        match self.journal.append(record) {
-            Ok(_) => true,
-            Err(error) => {
-                self.is_halted |= !matches!(error, journal::AppendError::StorageFull { .. });
-                false
-            }
-        }
+    /// What is told here has happened already: without room the journal owes it. What it does not
+    /// take at all no life of the host may build on, so nothing is handed out any more; the next life
+    /// repeats it.
+    fn write(&mut self, record: &Record<'_>) {
+        self.is_halted |= self.journal.record(record).is_err();
     }
 }
 

@@ -138,11 +138,9 @@ impl Queue {
             durable.flush();
         }
         let due = desk.next_due_ns().unwrap_or(Due::MAX);
-        // Nobody else may ever come: without its records the journal would stay as full as it is.
-        let owed = desk.durable.as_ref().and_then(|durable| durable.owes_since());
         drop(desk);
         after.run(&self.dead_letters);
-        (result, owed.map_or(due, |since| due.min(since.saturating_add(OFFER_AGAIN_NS))))
+        (result, due)
     }
 
     /// Looks at the desk and changes nothing.

@@ -136,7 +136,9 @@ impl Desk {
             }
         }
         if !back.is_empty() {
-            self.none_begun(&back, now_ns);
+            if hand.is_durable {
+                self.none_begun(&back, now_ns);
+            }
             self.store.put_back(back, false, &self.split);
         }
     }

@@ -42,7 +42,7 @@ pub(crate) struct Hand {
     /// Something but plain acknowledgements happened in this window.
     pub(crate) is_odd: bool,
     /// Some deliveries of this window are in the journal, which has to hear of it before the first
-    /// begins.
+    /// begins, and of those that do not begin after all.
     pub(crate) is_durable: bool,
     /// How many calls of this window are suspended.
     pub(crate) suspended: u32,

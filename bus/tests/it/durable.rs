@@ -6,6 +6,7 @@
 mod backlog;
 mod disk;
 mod failure;
+mod full;
 mod letters;
 mod orphans;
 mod poison;
@@ -32,6 +33,7 @@ struct Life {
     broker: Broker,
     publisher: Publisher,
     config: BrokerConfig,
+    journal: JournalConfig,
 }
 
 fn rules() -> BrokerConfig {
@@ -60,15 +62,20 @@ impl Life {
     }
 
     fn with(config: BrokerConfig) -> Life {
-        Life::open(Disk::default(), Arc::new(ManualClock::new()), config)
+        Life::open(Disk::default(), Arc::new(ManualClock::new()), config, journal_config())
     }
 
-    fn open(disk: Disk, clock: Arc<ManualClock>, config: BrokerConfig) -> Life {
+    fn open(
+        disk: Disk,
+        clock: Arc<ManualClock>,
+        config: BrokerConfig,
+        journal: JournalConfig,
+    ) -> Life {
         let now = Moment { unix_ns: clock.unix_ns(), mono_ns: clock.now_ns() };
-        let journal = Journal::open(Arc::new(disk.clone()), journal_config(), now).unwrap();
-        let broker = Broker::open(config.clone(), clock.clone(), Some(journal), 7).unwrap();
+        let opened = Journal::open(Arc::new(disk.clone()), journal.clone(), now).unwrap();
+        let broker = Broker::open(config.clone(), clock.clone(), Some(opened), 7).unwrap();
         let publisher = broker.publisher("test");
-        Life { disk, clock, broker, publisher, config }
+        Life { disk, clock, broker, publisher, config, journal }
     }
 
     /// What has been written so far is all that another life will find.
@@ -89,8 +96,8 @@ impl Life {
     }
 
     fn next(self, disk: Disk) -> Life {
-        let Life { clock, config, .. } = self;
-        Life::open(disk, clock, config)
+        let Life { clock, config, journal, .. } = self;
+        Life::open(disk, clock, config, journal)
     }
 
     fn subscribe(

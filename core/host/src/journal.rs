@@ -108,6 +108,7 @@ fn config(settings: &JournalSettings) -> JournalConfig {
         sync_interval: settings.sync_interval,
         flush_interval: settings.flush_interval,
         buffer_bytes: usize::try_from(settings.buffer_bytes).unwrap_or(usize::MAX),
+        owed_bytes: usize::try_from(settings.owed_bytes).unwrap_or(usize::MAX),
         on_corruption: match settings.on_corruption {
             settings::OnCorruption::Quarantine => OnCorruption::Quarantine,
             settings::OnCorruption::Refuse => OnCorruption::Refuse,

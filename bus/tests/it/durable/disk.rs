@@ -21,6 +21,14 @@ struct Folder {
     operations: Arc<AtomicU64>,
     /// The operation from which on all fail; 0 = none.
     fails_from: Arc<AtomicU64>,
+    /// What is taken of the room there is.
+    used: Arc<Used>,
+}
+
+#[derive(Debug)]
+struct Used {
+    bytes: AtomicU64,
+    limit: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +36,7 @@ struct Blocks {
     content: Mutex<Content>,
     operations: Arc<AtomicU64>,
     fails_from: Arc<AtomicU64>,
+    used: Arc<Used>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -36,7 +45,24 @@ struct Content {
     flushed: Vec<u8>,
 }
 
+impl Default for Used {
+    fn default() -> Used {
+        Used { bytes: AtomicU64::new(0), limit: AtomicU64::new(u64::MAX / 2) }
+    }
+}
+
+impl Used {
+    fn free(&self) -> u64 {
+        self.limit.load(SeqCst).saturating_sub(self.bytes.load(SeqCst))
+    }
+}
+
 impl Disk {
+    /// Files that are made from now on may take so much, with those that are there.
+    pub(super) fn limit(&self, bytes: u64) {
+        self.0.used.limit.store(bytes, SeqCst);
+    }
+
     /// What another life finds.
     pub(super) fn copy(&self, power_lost: bool) -> Disk {
         let copy = Disk::default();
@@ -63,6 +89,7 @@ impl Disk {
             content: Mutex::new(content),
             operations: Arc::clone(&self.0.operations),
             fails_from: Arc::clone(&self.0.fails_from),
+            used: Arc::clone(&self.0.used),
         }
     }
 }
@@ -95,7 +122,10 @@ impl Storage for Disk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.files.lock().unwrap().remove(name);
+        if let Some(gone) = self.0.files.lock().unwrap().remove(name) {
+            let length = gone.content.lock().unwrap().written.len() as u64;
+            self.0.used.bytes.fetch_sub(length.min(self.0.used.bytes.load(SeqCst)), SeqCst);
+        }
         Ok(())
     }
 
@@ -108,7 +138,7 @@ impl Storage for Disk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(u64::MAX / 2)
+        Ok(self.0.used.free())
     }
 
     fn random(&self) -> u64 {
@@ -150,7 +180,12 @@ impl StoredFile for Blocks {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         let mut content = self.content.lock().unwrap();
-        if content.written.len() < length as usize {
+        let more = length.saturating_sub(content.written.len() as u64);
+        if more > self.used.free() {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        self.used.bytes.fetch_add(more, SeqCst);
+        if more > 0 {
             content.written.resize(length as usize, 0);
         }
         Ok(())

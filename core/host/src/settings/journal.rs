@@ -30,6 +30,9 @@ pub struct JournalSettings {
     pub max_bytes: u64,
     /// What may stand in memory before it is written.
     pub buffer_bytes: u64,
+    /// How much of what has happened may wait in memory for room on a full disk; beyond it a
+    /// subscription hands nothing out until a restart (P-8).
+    pub owed_bytes: u64,
     /// How often what is written is forced to the disk: the most that level `process` loses when the
     /// machine dies (P-3).
     #[serde(with = "duration")]
@@ -83,6 +86,7 @@ impl JournalSettings {
             ("journal.max_bytes", between(self.max_bytes, 4 * self.segment_bytes, u64::MAX)),
             ("journal.reserve_bytes", between(self.reserve_bytes, 0, self.max_bytes / 2)),
             ("journal.buffer_bytes", between(self.buffer_bytes, BUFFER_MIN, SEGMENT_MAX)),
+            ("journal.owed_bytes", between(self.owed_bytes, BUFFER_MIN, SEGMENT_MAX)),
             ("journal.sync_interval", within(self.sync_interval, SYNC_MAX)),
             ("journal.flush_interval", within(self.flush_interval, SYNC_MAX)),
             ("journal.patience", within(self.patience, SYNC_MAX)),
@@ -103,6 +107,7 @@ impl Default for JournalSettings {
             low_water_bytes: 64 << 20,
             max_bytes: 64 << 30,
             buffer_bytes: 1 << 20,
+            owed_bytes: 16 << 20,
             sync_interval: Duration::from_millis(200),
             flush_interval: Duration::from_millis(5),
             patience: Duration::from_secs(2),
