@@ -98,5 +98,5 @@ pub use storage::{CrashChoice, Op, SimStorage};
 pub use storage::{DiskStorage, LockError, Storage, StoredFile};
 pub use stored::Stored;
 pub use trace::TraceEntry;
-pub use verify::{Verified, verify};
+pub use verify::{Verified, is_there, verify};
 pub use wire::{Items, List};

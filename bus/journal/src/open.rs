@@ -49,7 +49,7 @@ impl Journal {
         let at = At::new(&*storage);
         at.try_to("make", "the folder", storage.make_folder())?;
         let lock = at.lock()?;
-        let (manifest, broken) = at.manifest(true)?;
+        let (mut manifest, broken) = at.manifest(true)?;
         let mut read =
             at.try_to("read", "segments", scan(&*storage, &manifest, config.dedup_keys_max))?;
         at.check_version(&read)?;
@@ -61,6 +61,13 @@ impl Journal {
         }
         at.put_in_order(&mut read, &manifest)?;
         let spares = at.tidy(&config, &manifest)?;
+        let from = read.used.front().map_or(read.link.number, |used| used.first);
+        let first = manifest.first + missing_before(&manifest, &read);
+        if broken || first != manifest.first {
+            // What was told is not told again, and a segment that goes after this is missed.
+            manifest = Manifest { first, from, ..manifest };
+            at.try_to("write", Manifest::FILE, manifest.write(&*storage))?;
+        }
         reconcile(&mut read);
         read.books.damaged = false;
         let mut report = read.report;
@@ -75,7 +82,7 @@ impl Journal {
         let folder = Folder {
             first: manifest.first,
             last: manifest.last,
-            from: read.used.front().map_or(read.link.number, |used| used.first),
+            from,
             spares,
             ahead: 1,
             copied: 0,
@@ -125,6 +132,15 @@ pub(crate) fn manifest_damage(read: &Scan) -> Damage {
     let first = read.link.number;
     let lost = read.used.is_empty().then_some(Lost { first, last: None, seqs: None, mid: None });
     Damage { what: Wrong::Manifest, file: Manifest::FILE.to_owned(), offset: 0, lost }
+}
+
+/// How many segments are missing before the first that is there.
+fn missing_before(manifest: &Manifest, read: &Scan) -> u64 {
+    let is_missing = |number: &u64| {
+        let name = Segment::file_name(*number);
+        read.report.damage.iter().any(|it| it.what == Wrong::Missing && it.file == name)
+    };
+    (manifest.first..=manifest.last).take_while(is_missing).count() as u64
 }
 
 /// After damage, the sums of the ledger hold again: what is missing is counted as lost, what comes

@@ -140,7 +140,13 @@ impl<'a> Reader<'a> {
                     heads.push((name, None));
                     continue;
                 }
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                // To judge it is allowed all the same.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                    ) =>
+                {
                     self.storage.open(&name, false)?
                 }
                 file => file?,

@@ -1,6 +1,9 @@
 //! Judging the journal of a data folder without a host. Nothing is written.
 
-use crate::{error::OpenError, open::At, recovered::RecoveryReport, scan::scan, storage::Storage};
+use crate::{
+    error::OpenError, manifest::Manifest, open::At, recovered::RecoveryReport, scan::scan,
+    segment::Segment, storage::Storage,
+};
 
 /// What a journal is worth.
 #[derive(Clone, Debug)]
@@ -17,6 +20,16 @@ pub struct Verified {
     pub letters: u64,
     /// Control keys.
     pub control: Vec<String>,
+}
+
+/// Whether a folder holds anything of a journal: its manifest, or a segment.
+///
+/// # Errors
+/// When it cannot be looked into.
+pub fn is_there(storage: &dyn Storage) -> Result<bool, OpenError> {
+    let names = At::new(storage).try_to("list", "the folder", storage.list())?;
+    let is_part = |name: &String| *name == Manifest::FILE || Segment::number_of(name).is_some();
+    Ok(names.iter().any(is_part))
 }
 
 /// Reads a whole journal and says what opening it would find. While a host writes to it, the end

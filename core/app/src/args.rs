@@ -7,6 +7,7 @@ mod bus;
 mod dlq;
 mod host;
 mod journal;
+mod operation;
 mod plugin;
 mod transition;
 
@@ -24,6 +25,7 @@ pub(crate) use self::{
     dlq::{DlqVerb, FilterArgs, WorkArgs},
     host::{CompletionsArgs, ConfigVerb, LogFormat, ShutdownArgs, UpArgs, WaitArgs},
     journal::JournalVerb,
+    operation::OperationVerb,
     plugin::{
         ActivateArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, PurgeArgs, Template,
     },
@@ -130,6 +132,9 @@ settled; a durable one leaves records in the journal, which are kept for some ti
     /// Show dead letters, messages that are not tried any more; send them back, or delete them
     #[command(subcommand)]
     Dlq(DlqVerb),
+    /// Look at work on many dead letters that goes on by itself, also over a restart of the host
+    #[command(subcommand)]
+    Operation(OperationVerb),
     /// Look at the journal of durable messages
     #[command(subcommand)]
     Journal(JournalVerb),

@@ -1,6 +1,8 @@
 //! How a verb ends when it does not succeed: what was wrong, why, and what to try.
 
-use std::{error::Error, fmt::Write as _, io};
+use std::{error::Error, fmt::Write as _, fs, io, os::unix::fs::MetadataExt, path::Path};
+
+use rustix::process::geteuid;
 
 /// Exit status of the process. The numbers are a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,15 @@ impl Failure {
         }
     }
 
+    /// Adds an error of the system about a file or folder, and what to try against it.
+    pub(crate) fn because_of(self, error: &io::Error, path: &Path) -> Failure {
+        let failure = self.because(error);
+        match remedy(error.kind(), path) {
+            Some(remedy) => failure.hint(remedy),
+            None => failure,
+        }
+    }
+
     pub(crate) fn cause(mut self, cause: impl Into<String>) -> Failure {
         self.causes.push(cause.into());
         self
@@ -103,6 +114,51 @@ impl Failure {
     }
 }
 
+/// What to try when the system refuses a file or folder; `None` where the error says it all.
+pub(crate) fn remedy(kind: io::ErrorKind, path: &Path) -> Option<String> {
+    let shown = path.display();
+    match kind {
+        io::ErrorKind::ReadOnlyFilesystem => Some(format!(
+            "`{shown}` is on a file system that is mounted read-only: mount it writable, or use \
+             another folder (--home DIR)"
+        )),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some(format!("make room on the volume of `{shown}`"))
+        }
+        io::ErrorKind::PermissionDenied => {
+            // What is not there yet is refused by the folder above it.
+            let found = path.ancestors().find_map(|it| Some((it, fs::metadata(it).ok()?)));
+            let (place, of) = found?;
+            let (place, owner, me) = (place.display(), of.uid(), geteuid().as_raw());
+            Some(if owner == me {
+                format!(
+                    "`{place}` and all that is in it must be writable for user {me}: its mode is \
+                     {:o}",
+                    of.mode() & 0o7777
+                )
+            } else {
+                format!(
+                    "`{place}` belongs to user {owner}, and this is user {me}: run the host as user \
+                     {owner}, or give {me} the whole folder"
+                )
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The error of the system that an error was caused by.
+pub(crate) fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// Keeps the lines of a text of several lines below its first one.
 fn indented(text: &str) -> String {
     text.trim_end().replace('\n', "\n    ")
@@ -118,6 +174,19 @@ mod tests {
         let failure = Failure::failed("cannot read `x`").because(&inner).hint("put it out");
         let text = "error: cannot read `x`\n  caused by: disk on fire\n  try: put it out\n";
         assert_eq!(failure.text(), text);
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_told_with_a_remedy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data/lock");
+        let told = |kind| remedy(kind, &path).unwrap_or_default();
+        assert!(told(io::ErrorKind::ReadOnlyFilesystem).contains("mounted read-only"));
+        assert!(told(io::ErrorKind::StorageFull).contains("make room"));
+        let me = format!("user {}", geteuid().as_raw());
+        let denied = told(io::ErrorKind::PermissionDenied);
+        assert!(denied.contains(&me) && denied.contains("its mode is 700"), "{denied}");
+        assert_eq!(told(io::ErrorKind::NotFound), "");
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Home {
         self.0.join("data/journal")
     }
 
+    /// The file that knows which journal belongs here.
+    pub(crate) fn journal_id(&self) -> PathBuf {
+        self.0.join("data/journal.id")
+    }
+
     /// Where sources of plugins are.
     pub(crate) fn workshop(&self) -> PathBuf {
         self.0.join("plugins/workshop")

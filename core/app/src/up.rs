@@ -6,13 +6,13 @@
 mod listen;
 mod lock;
 mod log;
+mod obstacle;
 mod signals;
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
 use patchbay_gateway::{Gateway, StopRequest, router};
-use patchbay_host::{Host, HostError, HostHandle, StartError, view::ShutdownReport};
-use patchbay_journal::OpenError;
+use patchbay_host::{Host, HostError, HostHandle, view::ShutdownReport};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 use tokio::{net::UnixListener, runtime, sync::oneshot, time};
@@ -87,7 +87,7 @@ async fn serve(
     let settings = &loaded.settings;
     let listener = UnixListener::from_std(socket.listener()?)
         .map_err(|error| Failure::failed("cannot listen").because(&error))?;
-    let host = Host::start(settings.host()).await.map_err(|error| not_started(&error))?;
+    let host = Host::start(settings.host()).await.map_err(|error| obstacle::told(&error))?;
     let gateway = Gateway::new(host.clone(), settings.gateway.clone());
     let routes = router(gateway.clone());
     let (close, closed) = oneshot::channel::<()>();
@@ -120,25 +120,6 @@ async fn serve(
     }
     // The host keeps its deadline; should it ever not, nobody waits for it (P-35).
     Ok(report.unwrap_or_default())
-}
-
-/// Why the host did not start, with the status that says so.
-fn not_started(error: &StartError) -> Failure {
-    let StartError::Journal { source, .. } = error else {
-        return Failure::failed("cannot start the host").because(error);
-    };
-    let (exit, hint) = match &**source {
-        OpenError::Owned { .. } => {
-            (Exit::Locked, "`patchbay shutdown` ends a host; --home DIR runs another one elsewhere")
-        }
-        OpenError::Refused { .. } => (
-            Exit::Damaged,
-            "`patchbay journal verify` lists what is lost; with `journal.on_corruption: quarantine` \
-             the host goes on with what can be read",
-        ),
-        _ => (Exit::Failed, "`patchbay journal verify` judges the folder without a host"),
-    };
-    Failure::new(exit, "cannot start the host").because(error).hint(hint)
 }
 
 /// Waits for a signal or for `POST /api/v1/shutdown`, which may say how long the end may take.

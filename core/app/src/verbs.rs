@@ -6,8 +6,10 @@ mod config;
 mod dlq;
 mod doctor;
 mod explain;
+mod failures;
 mod journal;
 mod link;
+mod operation;
 mod plugin;
 mod publish;
 mod subscribe;
@@ -39,6 +41,7 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Result<(), Failure> {
         Verb::Ledger => block_on(bus::ledger(context)),
         Verb::Explain { mid } => block_on(explain::run(context, mid)),
         Verb::Dlq(verb) => block_on(dlq::run(context, verb)),
+        Verb::Operation(verb) => block_on(operation::run(context, verb)),
         Verb::Journal(verb) => journal::run(context, &verb),
         Verb::Config(verb) => config::run(context, verb),
         Verb::Doctor => block_on(doctor::run(context)),

@@ -21,6 +21,33 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// A file of the host's own could not be read or written.
+    #[error("cannot {operation} `{}`", path.display())]
+    File {
+        /// Verb.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There was a journal, and it is not there any more (P-10).
+    #[error("the journal `{}` is gone: `{}` says that there was one", path.display(), known.display())]
+    JournalGone {
+        /// Its folder.
+        path: PathBuf,
+        /// The file that knows of it.
+        known: PathBuf,
+    },
+    /// The journal is whole, and belongs to other data (P-10).
+    #[error("the journal `{}` is not the one that `{}` names", path.display(), known.display())]
+    OtherJournal {
+        /// Its folder.
+        path: PathBuf,
+        /// The file that names the one that belongs here.
+        known: PathBuf,
+    },
     /// A setting is out of its range.
     #[error("setting `{setting}` {problem}")]
     Setting {

@@ -86,6 +86,9 @@ impl Host {
         let folder = transit::folder(&settings);
         let promises = Promises::open(&folder)
             .map_err(|source| StartError::Folder { path: folder, source })?;
+        let folder = settings.paths.store.with_file_name("operations");
+        let (operations, unfinished) = Operations::open(&folder, broker.clock().unix_ns())
+            .map_err(|source| StartError::Folder { path: folder, source })?;
         let parts = Parts {
             host_id,
             settings,
@@ -114,11 +117,12 @@ impl Host {
             tree,
             root,
             counter: Counter::new(broker),
-            operations: Operations::default(),
+            operations,
             was_ready: AtomicBool::new(false),
             end: watch::Sender::new(None),
         };
         tokio::spawn(orphans::watch(Arc::clone(&shared.context)));
+        unfinished.resume(&shared.context);
         Ok(HostHandle::new(Arc::new(shared)))
     }
 }

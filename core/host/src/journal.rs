@@ -3,6 +3,8 @@
 //! What is recorded, and when, is the bus's matter. Here it is decided where the journal lives, what
 //! is told about it, and what keeps a host from starting.
 
+mod deed;
+
 use std::{
     sync::{Arc, OnceLock},
     time::Instant,
@@ -14,6 +16,7 @@ use patchbay_journal::{
 };
 use uuid::Uuid;
 
+use self::deed::Deed;
 use crate::{
     error::StartError,
     settings::{self, JournalSettings, Settings},
@@ -52,16 +55,18 @@ pub(crate) enum Health {
 /// Opens the journal of a host, and tells what was found.
 ///
 /// # Errors
-/// [`StartError::Journal`].
+/// [`StartError`]: it cannot be used, or it is not the one that belongs here.
 pub(crate) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, StartError> {
     let began = Instant::now();
     let folder = &settings.paths.journal;
     let now = Moment { unix_ns: clock.unix_ns(), mono_ns: clock.now_ns() };
+    let deed = Deed::read(settings)?;
     let storage = Arc::new(DiskStorage::at(folder));
     let (journal, recovered) = Journal::open(storage, config(&settings.journal), now)
         .map_err(|source| StartError::Journal { path: folder.clone(), source: Box::new(source) })?;
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = &recovered.report;
+    deed.compare(folder, journal.id(), !report.damage.is_empty())?;
     let tried = recovered.subs.iter().flat_map(|sub| &sub.tried);
     let recovery = RecoveryView {
         orderly: report.orderly,

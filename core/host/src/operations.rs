@@ -1,33 +1,47 @@
 //! Operations: work on many dead letters that goes on after it was asked for.
 //!
-//! An operation is a list of numbers and a rate. It goes through the list in small groups, never
-//! faster than its rate, on the threads for blocking work, and can be looked at and cancelled. Each
-//! letter is one step of the bus that happens whole or not at all, so an operation that ends in the
-//! middle leaves nothing half done, and doing it again does the rest.
+//! An operation is a list of letters and a rate. It has two phases. First the letters that it means
+//! are chosen, and [`kept`] on the disk before anything is done or answered. Then it goes through
+//! them in small groups, never faster than its rate, on the threads for blocking work, and how far
+//! it came is kept after every group; it can be looked at and cancelled. Each letter is one step of
+//! the bus that happens whole or not at all. A host that dies in between leaves nothing half done:
+//! the next one goes on with the group that was not written down, and what is done of it is not
+//! there any more.
+
+mod kept;
+mod progress;
+mod selection;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    io,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use patchbay_bus::{DeadLetter, RedriveError};
+use patchbay_bus::RedriveError;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub(crate) use self::selection::{matching, plan};
+use self::{
+    kept::{Kept, KeptJob},
+    progress::{OperationState, Outcome, Progress},
+    selection::{Named, selected},
+};
 use crate::{
-    context::Context,
-    error::LetterError,
-    letters::{LetterFilter, Selector},
-    moment,
-    view::{LetterProblem, OperationPlan, OperationView, PlannedLetter},
+    context::Context, error::LetterError, journal::Health, letters::LetterFilter, moment,
+    view::OperationView,
 };
 
 /// Operations that run at the same time; a further one is refused.
 const RUNNING_MAX: usize = 16;
 /// Operations that are remembered after their end.
 const PAST_MAX: usize = 256;
-/// Refusals that are told one by one.
-const PROBLEMS_MAX: usize = 100;
 /// Letters that are worked on before anything else is looked at.
 const GROUP_MAX: u32 = 64;
 /// Groups a second, for rates that are slower than a full group.
@@ -38,7 +52,8 @@ pub(crate) const RATE: u32 = 1_000;
 pub(crate) const RATE_MAX: u32 = 100_000;
 
 /// What is done to dead letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LetterWork {
     /// Send each back to its own subscription, with a clean count.
     Redrive,
@@ -47,7 +62,8 @@ pub enum LetterWork {
 }
 
 /// What a caller asks to be done to dead letters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LetterJob {
     /// What is done.
     pub work: LetterWork,
@@ -62,45 +78,29 @@ pub struct LetterJob {
 }
 
 /// The operations of a host.
-#[derive(Debug, Default)]
-pub(crate) struct Operations(Mutex<VecDeque<Arc<Operation>>>);
+#[derive(Debug)]
+pub(crate) struct Operations {
+    all: Mutex<VecDeque<Arc<Operation>>>,
+    kept: Arc<Kept>,
+}
 
 #[derive(Debug)]
 struct Operation {
     id: String,
     job: LetterJob,
-    numbers: Vec<u64>,
+    selected: u64,
     rate: u32,
+    kept: Arc<Kept>,
+    /// Whether the next host would go on with it.
+    is_kept: AtomicBool,
+    /// Held while the progress is written: what is written last is the latest.
+    writing: Mutex<()>,
     progress: Mutex<Progress>,
 }
 
-#[derive(Clone, Debug)]
-struct Progress {
-    state: OperationState,
-    done: u64,
-    absent: u64,
-    refused: u64,
-    problems: Vec<LetterProblem>,
-    started_unix_ns: u64,
-    ended_unix_ns: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OperationState {
-    Running,
-    /// It ends before its next group.
-    Cancelling,
-    Done,
-    Cancelled,
-    Interrupted,
-}
-
-/// What became of one letter.
-enum Outcome {
-    Done,
-    Absent,
-    Refused(String),
-}
+/// Operations of an earlier host that were not over, with their letters.
+#[derive(Debug)]
+pub(crate) struct Unfinished(Vec<(Arc<Operation>, Vec<Named>)>);
 
 // === impl LetterWork ===
 
@@ -114,7 +114,12 @@ impl LetterWork {
         }
     }
 
-    fn perform(self, context: &Context, number: u64) -> Outcome {
+    fn perform(self, context: &Context, named: Named) -> Outcome {
+        let number = named.number;
+        let there = context.broker.dead_letters().get(number);
+        if there.is_none_or(|letter| letter.at_unix_ns != named.died_unix_ns) {
+            return Outcome::Absent;
+        }
         match self {
             LetterWork::Purge => match context.broker.purge(number) {
                 Some(letter) => {
@@ -122,6 +127,9 @@ impl LetterWork {
                     tracing::info!(target: "audit", number, plugin, class, "dead letter purged");
                     Outcome::Done
                 }
+                None if context.broker.dead_letters().get(number).is_some() => Outcome::Refused(
+                    format!("dead letter {number} cannot be deleted: the journal does not take it"),
+                ),
                 None => Outcome::Absent,
             },
             LetterWork::Redrive => match context.broker.redrive(number) {
@@ -136,6 +144,33 @@ impl LetterWork {
 // === impl Operations ===
 
 impl Operations {
+    /// The operations that earlier hosts kept in that folder; [`resume`](Operations::resume) goes on
+    /// with those that were not over.
+    pub(crate) fn open(folder: &Path, now_unix_ns: u64) -> io::Result<(Operations, Unfinished)> {
+        let kept = Arc::new(Kept::open(folder)?);
+        let (mut all, mut unfinished) = (VecDeque::new(), Vec::new());
+        for (job, mut progress) in kept.all()? {
+            match progress.state {
+                OperationState::Running | OperationState::Interrupted => {
+                    progress.state = OperationState::Running;
+                    progress.resumed += 1;
+                }
+                OperationState::Cancelling => {
+                    progress.state = OperationState::Cancelled;
+                    progress.ended_unix_ns = Some(now_unix_ns);
+                }
+                OperationState::Done | OperationState::Cancelled => {}
+            }
+            let is_over = progress.state != OperationState::Running;
+            let (operation, letters) = Operation::new(job, progress, Arc::clone(&kept), true);
+            if !is_over {
+                unfinished.push((Arc::clone(&operation), letters));
+            }
+            all.push_back(operation);
+        }
+        Ok((Operations { all: Mutex::new(all), kept }, Unfinished(unfinished)))
+    }
+
     /// Begins an operation, or finds the one that the same caller began with the same key.
     pub(crate) fn begin(
         &self,
@@ -159,33 +194,31 @@ impl Operations {
         if all.iter().filter(|it| it.is_running()).count() >= RUNNING_MAX {
             return Err(LetterError::TooMany { most: RUNNING_MAX });
         }
-        let numbers = selected(context, &selector);
-        let operation = Arc::new(Operation {
-            id: Uuid::now_v7().to_string(),
-            numbers,
-            rate,
-            job,
-            progress: Mutex::new(Progress {
-                state: OperationState::Running,
-                done: 0,
-                absent: 0,
-                refused: 0,
-                problems: Vec::new(),
-                started_unix_ns: context.clock.unix_ns(),
-                ended_unix_ns: None,
-            }),
-        });
+        let id = Uuid::now_v7().to_string();
+        let job = KeptJob { id, job, rate, letters: selected(context, &selector) };
+        let progress = Progress::at(context.clock.unix_ns());
+        // The lock is held: whoever comes with the same key is not answered before this is kept.
+        let kept = tokio::task::block_in_place(|| self.kept.begin(&job, &progress));
+        if let Err(error) = &kept {
+            // A purge may be what makes room again.
+            let id = &job.id;
+            tracing::warn!(id, %error, "the operation ends with this host: it cannot be kept");
+        }
+        let (operation, letters) =
+            Operation::new(job, progress, Arc::clone(&self.kept), kept.is_ok());
         while all.len() >= PAST_MAX {
             let Some(over) = all.iter().position(|it| !it.is_running()) else { break };
-            all.remove(over);
+            if let Some(over) = all.remove(over) {
+                self.kept.forget(&over.id);
+            }
         }
         all.push_back(Arc::clone(&operation));
         drop(all);
         let (who, kind) = (&operation.job.who, operation.job.work.verb());
-        let (id, count) = (&operation.id, operation.numbers.len());
+        let (id, count) = (&operation.id, operation.selected);
         tracing::info!(target: "audit", who, kind, id, count, "dead letters selected");
         let view = operation.view();
-        tokio::spawn(run(Arc::clone(context), operation));
+        tokio::spawn(run(Arc::clone(context), operation, letters));
         Ok(view)
     }
 
@@ -202,10 +235,14 @@ impl Operations {
     pub(crate) fn cancel(&self, id: &str) -> Result<OperationView, LetterError> {
         let operation = self.known(id)?;
         let mut progress = operation.lock();
-        if progress.state == OperationState::Running {
+        let ends = progress.state == OperationState::Running;
+        if ends {
             progress.state = OperationState::Cancelling;
         }
         drop(progress);
+        if ends {
+            tokio::task::block_in_place(|| operation.keep());
+        }
         Ok(operation.view())
     }
 
@@ -215,63 +252,30 @@ impl Operations {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Operation>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What an operation would do.
-pub(crate) fn plan(context: &Context, job: &LetterJob) -> Result<OperationPlan, LetterError> {
-    let selector = job.filter.selector_of_some()?;
-    rate(job.rate)?;
-    let letters = matching(context, &selector);
-    let there = |number: &u64| letters.iter().any(|letter| letter.number == *number);
-    let absent = selector.numbers().iter().filter(|number| !there(number)).copied().collect();
-    let subscriptions = context.broker.subscriptions();
-    let planned: Vec<PlannedLetter> = letters
-        .iter()
-        .map(|letter| {
-            let own = subscriptions.iter().find(|it| it.id() == letter.subscription);
-            let would = match (job.work, own) {
-                (LetterWork::Redrive, None) => "refuse",
-                (work, _) => work.verb(),
-            };
-            PlannedLetter {
-                number: letter.number,
-                mid: Uuid::from_u128(letter.message.id()).to_string(),
-                topic: letter.message.topic().to_owned(),
-                plugin: letter.owner.to_string(),
-                subscription: own.map(|it| it.spec().pattern.to_string()),
-                class: letter.cause.label().to_owned(),
-                would: would.to_owned(),
-            }
-        })
-        .collect();
-    Ok(OperationPlan {
-        kind: job.work.verb().to_owned(),
-        selected: planned.len() as u64,
-        refused: planned.iter().filter(|it| it.would == "refuse").count() as u64,
-        absent,
-        letters: planned,
-    })
-}
+// === impl Unfinished ===
 
-/// The letters that a selector means, oldest first.
-pub(crate) fn matching(context: &Context, selector: &Selector) -> Vec<Arc<DeadLetter>> {
-    let all = context.broker.dead_letters().after(0, usize::MAX).into_iter();
-    all.filter(|letter| selector.accepts(letter)).take(selector.limit()).collect()
-}
-
-/// What an operation goes through. Numbers that were named are among them though there is no such
-/// letter: that is told at the end.
-fn selected(context: &Context, selector: &Selector) -> Vec<u64> {
-    let mut numbers: Vec<u64> =
-        matching(context, selector).iter().map(|letter| letter.number).collect();
-    let known = context.broker.dead_letters();
-    let absent = selector.numbers().iter().filter(|number| known.get(**number).is_none());
-    numbers.extend(absent);
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
+impl Unfinished {
+    /// Goes on with each, once every plugin has started or failed: until then subscriptions change
+    /// hands.
+    pub(crate) fn resume(self, context: &Arc<Context>) {
+        for (operation, letters) in self.0 {
+            let context = Arc::clone(context);
+            tokio::spawn(async move {
+                let mut snapshots = context.snapshot.subscribe();
+                if snapshots.wait_for(|snapshot| snapshot.settled).await.is_err() {
+                    return;
+                }
+                let (kind, id) = (operation.job.work.verb(), &operation.id);
+                let next = operation.lock().next;
+                tracing::info!(target: "audit", kind, id, next, "resumed");
+                run(Arc::clone(&context), operation, letters).await;
+            });
+        }
+    }
 }
 
 fn rate(asked: Option<u32>) -> Result<u32, LetterError> {
@@ -283,47 +287,113 @@ fn rate(asked: Option<u32>) -> Result<u32, LetterError> {
     }
 }
 
-async fn run(context: Arc<Context>, operation: Arc<Operation>) {
+async fn run(context: Arc<Context>, operation: Arc<Operation>, letters: Vec<Named>) {
     let began = tokio::time::Instant::now();
-    let group = (operation.rate / GROUPS_A_SECOND).clamp(1, GROUP_MAX);
+    let group = (operation.rate / GROUPS_A_SECOND).clamp(1, GROUP_MAX) as usize;
+    let from = operation.lock().next.min(letters.len());
+    // What is not there any more of the first group was done by the host before, right before its
+    // end.
+    let mut is_repeat = operation.lock().resumed > 0;
     let mut over = OperationState::Done;
-    for (at, numbers) in operation.numbers.chunks(group as usize).enumerate() {
+    for (at, letters) in letters[from..].chunks(group).enumerate() {
         // As many letters before this group as whole groups.
-        let before = at as f64 * f64::from(group) / f64::from(operation.rate);
+        let before = (at * group) as f64 / f64::from(operation.rate);
         tokio::time::sleep_until(began + Duration::from_secs_f64(before)).await;
         if operation.lock().state == OperationState::Cancelling {
             over = OperationState::Cancelled;
             break;
         }
-        if context.is_closing() {
+        if !goes_on(&context) {
             over = OperationState::Interrupted;
             break;
         }
-        let (context, work) = (Arc::clone(&context), operation.job.work);
-        let (numbers, steps) = (numbers.to_vec(), Arc::clone(&operation));
-        let worked = tokio::task::spawn_blocking(move || {
-            for number in numbers {
-                let outcome = work.perform(&context, number);
-                steps.lock().note(number, outcome);
-            }
-        });
-        if worked.await.is_err() {
-            // Its thread panicked or the runtime ends: what was done is counted.
+        let (context, steps) = (Arc::clone(&context), Arc::clone(&operation));
+        let letters = letters.to_vec();
+        let worked =
+            tokio::task::spawn_blocking(move || steps.work_on(&context, &letters, is_repeat));
+        // If its thread panicked or the runtime ends, what was done is counted by the next host.
+        if !worked.await.unwrap_or(false) {
             over = OperationState::Interrupted;
             break;
         }
+        is_repeat = false;
     }
-    let mut progress = operation.lock();
-    progress.state = over;
-    progress.ended_unix_ns = Some(context.clock.unix_ns());
-    let (kind, id) = (operation.job.work.verb(), &operation.id);
-    let Progress { done, absent, refused, .. } = *progress;
-    tracing::info!(target: "audit", kind, id, done, absent, refused, state = over.label(), "ended");
+    operation.end(over, context.clock.unix_ns());
+    // One that was interrupted stands where its last whole group ended.
+    if over != OperationState::Interrupted {
+        let _kept = tokio::task::spawn_blocking(move || operation.keep()).await;
+    }
+}
+
+/// Whether letters can be worked on: not while the host ends, nor once its journal takes nothing
+/// more until a restart.
+fn goes_on(context: &Context) -> bool {
+    !context.is_closing() && context.record.health().0 != Health::Failed
 }
 
 // === impl Operation ===
 
 impl Operation {
+    fn new(
+        job: KeptJob,
+        progress: Progress,
+        kept: Arc<Kept>,
+        is_kept: bool,
+    ) -> (Arc<Operation>, Vec<Named>) {
+        let KeptJob { id, job, rate, letters } = job;
+        let operation = Operation {
+            id,
+            job,
+            selected: letters.len() as u64,
+            rate,
+            kept,
+            is_kept: AtomicBool::new(is_kept),
+            writing: Mutex::default(),
+            progress: Mutex::new(progress),
+        };
+        (Arc::new(operation), letters)
+    }
+
+    /// Does what is to be done to a group, and keeps how far that is. False when the host ended in
+    /// the middle: what was refused then was not refused by a rule. Blocks.
+    fn work_on(&self, context: &Context, letters: &[Named], is_repeat: bool) -> bool {
+        for named in letters {
+            let outcome = match self.job.work.perform(context, *named) {
+                Outcome::Absent if is_repeat && named.is_durable => Outcome::Done,
+                outcome => outcome,
+            };
+            if matches!(outcome, Outcome::Refused(_)) && !goes_on(context) {
+                return false;
+            }
+            self.lock().note(named.number, outcome);
+        }
+        self.lock().next += letters.len();
+        self.keep();
+        true
+    }
+
+    fn end(&self, state: OperationState, unix_ns: u64) {
+        let mut progress = self.lock();
+        progress.state = state;
+        progress.ended_unix_ns = Some(unix_ns);
+        let Progress { done, absent, refused, .. } = *progress;
+        let (kind, id, state) = (self.job.work.verb(), &self.id, state.label());
+        tracing::info!(target: "audit", kind, id, done, absent, refused, state, "ended");
+    }
+
+    /// Writes down how far it came. Blocks.
+    fn keep(&self) {
+        if !self.is_kept.load(Relaxed) {
+            return;
+        }
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = self.lock().clone();
+        if let Err(error) = self.kept.progress(&self.id, &progress) {
+            // The next host does again what is not written down: it has no effect twice.
+            tracing::warn!(id = self.id, %error, "how far an operation came cannot be kept");
+        }
+    }
+
     fn is_running(&self) -> bool {
         self.lock().ended_unix_ns.is_none()
     }
@@ -339,44 +409,16 @@ impl Operation {
             kind: self.job.work.verb().to_owned(),
             state: progress.state.label().to_owned(),
             who: self.job.who.clone(),
-            selected: self.numbers.len() as u64,
+            selected: self.selected,
             done: progress.done,
             absent: progress.absent,
             refused: progress.refused,
             problems: progress.problems,
             rate: self.rate,
+            kept: self.is_kept.load(Relaxed),
+            resumed: progress.resumed,
             started_at: moment::text(progress.started_unix_ns),
             ended_at: progress.ended_unix_ns.map(moment::text),
-        }
-    }
-}
-
-// === impl Progress ===
-
-impl Progress {
-    fn note(&mut self, number: u64, outcome: Outcome) {
-        match outcome {
-            Outcome::Done => self.done += 1,
-            Outcome::Absent => self.absent += 1,
-            Outcome::Refused(reason) => {
-                self.refused += 1;
-                if self.problems.len() < PROBLEMS_MAX {
-                    self.problems.push(LetterProblem { number, reason });
-                }
-            }
-        }
-    }
-}
-
-// === impl OperationState ===
-
-impl OperationState {
-    fn label(self) -> &'static str {
-        match self {
-            OperationState::Running | OperationState::Cancelling => "running",
-            OperationState::Done => "done",
-            OperationState::Cancelled => "cancelled",
-            OperationState::Interrupted => "interrupted",
         }
     }
 }

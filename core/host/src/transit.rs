@@ -13,7 +13,7 @@ mod mirror;
 pub(crate) mod observer;
 pub(crate) mod outputs;
 pub(crate) mod probes;
-mod records;
+pub(crate) mod records;
 pub(crate) mod request;
 mod stage;
 

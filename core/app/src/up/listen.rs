@@ -27,8 +27,8 @@ impl Socket {
     /// once it is closed to others: there is no moment at which it stands open.
     pub(super) fn bind(path: &Path) -> Result<Socket, Failure> {
         let cannot = |error: io::Error| {
-            let failure =
-                Failure::failed(format!("cannot listen at `{}`", path.display())).because(&error);
+            let failure = Failure::failed(format!("cannot listen at `{}`", path.display()))
+                .because_of(&error, path);
             match error.kind() {
                 io::ErrorKind::InvalidInput => {
                     failure.hint("the path of a socket may have 107 bytes: use a shorter --home")

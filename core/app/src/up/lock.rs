@@ -29,7 +29,7 @@ impl Lock {
     pub(super) fn take(home: &Home) -> Result<Lock, Failure> {
         let path = home.lock();
         let cannot = |error: io::Error| {
-            Failure::failed(format!("cannot lock `{}`", path.display())).because(&error)
+            Failure::failed(format!("cannot lock `{}`", path.display())).because_of(&error, &path)
         };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(cannot)?;

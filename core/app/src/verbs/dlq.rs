@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use patchbay_gateway::DeadLetter;
 
-use super::subscribe::payload_text;
+use super::{failures, subscribe::payload_text};
 use crate::{
     args::{DlqVerb, FilterArgs},
     client::escaped,
@@ -86,17 +86,7 @@ fn story(dead: &DeadLetter) -> String {
     if dead.redrives > 0 {
         let _ = writeln!(text, "sent back    {} times before", dead.redrives);
     }
-    for failure in &dead.history {
-        let _ = writeln!(
-            text,
-            "  attempt {}  {}  version {} (generation {}): {}",
-            failure.attempt,
-            failure.at,
-            failure.version,
-            failure.generation,
-            harmless(&failure.reason),
-        );
-    }
+    failures::tell(&mut text, &dead.history);
     for (name, value) in &message.headers.0 {
         let _ = writeln!(text, "header       {}: {}", harmless(name), harmless(value));
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use patchbay_host::view::{DeliveryLife, MessageLife};
 use uuid::Uuid;
 
+use super::failures;
 use crate::{context::Context, failure::Failure, output::harmless};
 
 pub(super) async fn run(context: &Context, mid: Uuid) -> Result<(), Failure> {
@@ -60,15 +61,5 @@ fn now(text: &mut String, delivery: &DeliveryLife) {
     let _ = writeln!(text, "now          {plugin} #{number} for {at}: {state}{more}");
     let (attempts, failures) = (delivery.attempts, delivery.failures);
     let _ = writeln!(text, "  {attempts} attempts, {failures} failures");
-    for failure in &delivery.history {
-        let _ = writeln!(
-            text,
-            "  attempt {}  {}  version {} (generation {}): {}",
-            failure.attempt,
-            failure.at,
-            failure.version,
-            failure.generation,
-            harmless(&failure.reason),
-        );
-    }
+    failures::tell(text, &delivery.history);
 }

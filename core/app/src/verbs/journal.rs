@@ -1,12 +1,17 @@
 //! `patchbay journal`.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, io::ErrorKind, path::Path};
 
 use patchbay_host::view::{DamageView, JournalView};
-use patchbay_journal::{DiskStorage, Verified, verify};
+use patchbay_journal::{DiskStorage, OpenError, Verified, is_there, verify};
 use serde::Serialize;
 
-use crate::{args::JournalVerb, context::Context, failure::Failure, output::harmless};
+use crate::{
+    args::JournalVerb,
+    context::Context,
+    failure::{Failure, remedy},
+    output::harmless,
+};
 
 /// The journal of a running host.
 #[derive(Debug, Serialize)]
@@ -97,13 +102,29 @@ fn told(status: &Status) -> String {
 
 fn judge(context: &Context, folder: &Path) -> Result<(), Failure> {
     let shown = folder.display().to_string();
-    if !folder.is_dir() {
-        return Err(Failure::failed(format!("there is no journal at `{shown}`"))
-            .hint("`patchbay up` makes one; name the folder of another one"));
+    let storage = DiskStorage::at(folder);
+    let cannot = |error: OpenError| {
+        let failure =
+            Failure::failed(format!("cannot judge the journal `{shown}`")).because(&error);
+        match &error {
+            OpenError::Permission { .. } => match remedy(ErrorKind::PermissionDenied, folder) {
+                Some(remedy) => failure.hint(remedy),
+                None => failure,
+            },
+            _ => failure,
+        }
+    };
+    if !is_there(&storage).map_err(cannot)? {
+        let failure = Failure::failed(format!("there is no journal at `{shown}`"));
+        let known = context.home.journal_id();
+        if folder == context.home.journal() && known.exists() {
+            return Err(failure
+                .cause(format!("`{}` says that there was one", known.display()))
+                .hint("mount its volume, or bring the folder back from a backup"));
+        }
+        return Err(failure.hint("`patchbay up` makes one; name the folder of another one"));
     }
-    let verified = verify(&DiskStorage::at(folder)).map_err(|error| {
-        Failure::failed(format!("cannot judge the journal `{shown}`")).because(&error)
-    })?;
+    let verified = verify(&storage).map_err(cannot)?;
     let judgement = judgement(shown, verified);
     context.output.show(&judgement, text)?;
     match judgement.damage.first() {

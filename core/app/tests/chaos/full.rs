@@ -2,13 +2,12 @@
 
 use std::fs;
 
-use patchbay_testkit::{checker::Answer, eventually};
+use patchbay_testkit::{Enclosure, checker::Answer, eventually, quoted};
 use serde_json::json;
 
 use crate::{
     arena::{Arena, LONG, Recorder},
     connection::Connection,
-    enclosure::{Enclosure, quoted},
     load::Publisher,
     plan::Plan,
 };

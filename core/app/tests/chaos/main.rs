@@ -8,7 +8,6 @@
 mod arena;
 mod connection;
 mod dice;
-mod enclosure;
 mod ending;
 mod flow;
 mod full;

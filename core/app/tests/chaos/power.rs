@@ -2,12 +2,15 @@
 
 use std::{fs, path::Path, process::Command};
 
-use patchbay_testkit::checker::{Event, Level};
+use patchbay_testkit::{
+    Enclosure,
+    checker::{Event, Level},
+    quoted,
+};
 use serde_json::json;
 
 use crate::{
     arena::{Arena, Recorder, now},
-    enclosure::{Enclosure, quoted},
     load::{Mix, Publisher, pass, under_load},
     plan::Plan,
 };

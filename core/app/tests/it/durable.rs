@@ -1,30 +1,28 @@
-//! Messages that outlive the host: restarts, kills, folders that cannot be used.
-
-use std::{fs, os::unix::fs::PermissionsExt};
+//! Messages that outlive the host: restarts and kills.
 
 use patchbay_testkit::eventually;
 use serde_json::Value;
 
 use crate::support::{Home, LONG, write};
 
-const SETTINGS: &str = "\
+pub(crate) const SETTINGS: &str = "\
 durability:
   - {topics: echo.>, level: disk}
 journal: {segment_bytes: 256KiB, reserve_bytes: 64KiB, low_water_bytes: 1MiB}
 ";
 
 /// A home whose plugin `echo` has durable topics; its plugin is not activated.
-fn durable() -> Home {
+pub(crate) fn durable() -> Home {
     let home = Home::with_echo();
     write(&home.path("patchbay.yaml"), SETTINGS);
     home
 }
 
-fn row(home: &Home, name: &str) -> u64 {
+pub(crate) fn row(home: &Home, name: &str) -> u64 {
     home.ok(&["ledger"])[0][name].as_u64().unwrap_or_default()
 }
 
-fn balanced(home: &Home) {
+pub(crate) fn balanced(home: &Home) {
     for of in home.ok(&["ledger"]).as_array().expect("rows") {
         let of = |name: &str| of[name].as_u64().expect("a number");
         let ledger = home.ok(&["ledger"]);
@@ -136,57 +134,4 @@ fn what_waits_for_a_plugin_that_is_gone_is_kept_shown_and_purged_by_name() {
     assert_eq!((&purged["subscriptions"], &purged["dropped"]), (&1.into(), &1.into()));
     up.signal("TERM");
     assert_eq!(up.ended(), 0);
-}
-
-#[test]
-fn a_folder_that_cannot_be_used_is_reported_and_never_taken_for_an_empty_one() {
-    let home = durable();
-    home.ok(&["plugin", "activate", "echo"]);
-    let mut up = home.up();
-    home.ok(&["plugin", "pause", "echo"]);
-    home.ok(&["publish", "echo.ack", "1"]);
-    home.run(&["up"]).failed(73, &[&format!("process {}", up.pid())]);
-    up.signal("KILL");
-    up.ended();
-    let journal = home.path("data/journal");
-    let manifest = fs::read(journal.join("manifest")).expect("a manifest");
-    // Half deleted.
-    fs::remove_file(journal.join("manifest")).expect("it was there");
-    write(
-        &home.path("patchbay.yaml"),
-        &SETTINGS.replace("256KiB", "256KiB, on_corruption: refuse"),
-    );
-    home.run(&["up"]).failed(78, &["manifest", "damaged"]);
-    home.run(&["journal", "verify"]).failed(1, &["manifest"]);
-    fs::write(journal.join("manifest"), &manifest).expect("a file");
-    // Garbage where the first segment was.
-    let mut segments: Vec<_> = fs::read_dir(&journal)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
-        .collect();
-    segments.sort();
-    let first = fs::read(&segments[0]).expect("a segment");
-    fs::write(&segments[0], vec![0xa5; first.len()]).expect("a file");
-    home.run(&["up"]).failed(78, &["lost"]);
-    home.run(&["journal", "verify"]).failed(1, &["damaged"]);
-    fs::write(&segments[0], &first).expect("a file");
-    assert_eq!(home.ok(&["journal", "verify"])["unsettled"], 1);
-    write(&home.path("patchbay.yaml"), SETTINGS);
-    let _up = home.up();
-    assert_eq!(row(&home, "queued") + row(&home, "done"), 1);
-}
-
-#[test]
-fn a_journal_that_may_not_be_written_keeps_the_host_from_starting() {
-    // For root nothing is forbidden.
-    if rustix::process::geteuid().is_root() {
-        return;
-    }
-    let home = durable();
-    let journal = home.path("data/journal");
-    fs::create_dir_all(&journal).expect("a folder");
-    fs::set_permissions(&journal, fs::Permissions::from_mode(0o500)).expect("a mode");
-    home.run(&["up"]).failed(1, &["data/journal", "permission"]);
-    fs::set_permissions(&journal, fs::Permissions::from_mode(0o700)).expect("a mode");
 }

@@ -2,8 +2,10 @@
 
 mod alone;
 mod durable;
+mod folders;
 mod host;
 mod messages;
+mod operations;
 mod plugins;
 mod sources;
 mod support;

@@ -17,6 +17,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// A home folder with nothing in it.
 pub(crate) struct Home {
     folder: tempfile::TempDir,
+    /// What the binary is started with: nothing, or a way into another set of mounts.
+    pub(crate) through: Vec<String>,
 }
 
 /// A running `patchbay up`. It is killed when it is dropped.
@@ -39,7 +41,7 @@ pub(crate) struct Ran {
 
 impl Home {
     pub(crate) fn new() -> Home {
-        Home { folder: tempfile::tempdir().expect("a folder") }
+        Home { folder: tempfile::tempdir().expect("a folder"), through: Vec::new() }
     }
 
     /// A home whose workshop holds the plugin `echo`, built.
@@ -66,7 +68,10 @@ impl Home {
 
     /// The binary in this home, with an environment of its own.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_patchbay"));
+        let binary = env!("CARGO_BIN_EXE_patchbay");
+        let mut words = self.through.iter().map(String::as_str).chain([binary]);
+        let mut command = Command::new(words.next().unwrap_or(binary));
+        command.args(words);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PATCHBAY")) {
             command.env_remove(name);
         }

@@ -9,7 +9,8 @@ pub struct OperationView {
     pub id: String,
     /// `redrive` or `purge`.
     pub kind: String,
-    /// `running`, `done`, `cancelled`, or `interrupted` when the host ended first.
+    /// `running`, `done`, `cancelled`, or `interrupted` when the host ended first: the next one goes
+    /// on.
     pub state: String,
     /// Who asked for it.
     pub who: String,
@@ -25,6 +26,11 @@ pub struct OperationView {
     pub problems: Vec<LetterProblem>,
     /// At most so many a second.
     pub rate: u32,
+    /// Whether the next host goes on with it if this one ends first: not when the disk was too full to
+    /// keep it.
+    pub kept: bool,
+    /// Later hosts that went on with it.
+    pub resumed: u32,
     /// When it began, RFC 3339.
     pub started_at: String,
     /// When it ended, RFC 3339.

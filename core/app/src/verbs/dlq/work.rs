@@ -56,7 +56,9 @@ pub(super) async fn run(context: &Context, verb: &str, args: WorkArgs) -> Result
     }
     let mut operation: OperationView = context.client.send(&path, &work).await?;
     if no_wait {
-        return context.output.show(&operation, |it| format!("operation {} is running", it.id));
+        return context.output.show(&operation, |it| {
+            format!("operation {} is running: `patchbay operation show {0}`", it.id)
+        });
     }
     let path = format!("/api/v1/operations/{}", escaped(&operation.id));
     let (mut period, mut told) = (PERIOD, Instant::now());
@@ -117,8 +119,11 @@ fn told_end(operation: &OperationView) -> String {
 
 fn how_it_ended(operation: &OperationView) -> Result<(), Failure> {
     if operation.state != "done" {
-        return Err(Failure::failed(format!("the operation was {}", operation.state))
-            .hint("what was done stays done; asking again does the rest"));
+        let hint = match operation.state.as_str() {
+            "interrupted" => "the next host goes on with it: `patchbay operation list`",
+            _ => "what was done stays done; asking again does the rest",
+        };
+        return Err(Failure::failed(format!("the operation was {}", operation.state)).hint(hint));
     }
     if operation.refused > 0 {
         let count = operation.refused;

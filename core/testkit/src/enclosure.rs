@@ -10,7 +10,8 @@ use std::{
 };
 
 /// A set of mounts of its own.
-pub(crate) struct Enclosure {
+#[derive(Debug)]
+pub struct Enclosure {
     holder: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -21,7 +22,8 @@ pub(crate) struct Enclosure {
 
 impl Enclosure {
     /// As root where that is allowed, else (for what needs no device) in a user namespace.
-    pub(crate) fn open(root_only: bool) -> Option<Enclosure> {
+    #[must_use]
+    pub fn open(root_only: bool) -> Option<Enclosure> {
         let ways: &[&[&str]] = &[&["-m"], &["-U", "-r", "-m"]];
         let ways = if root_only { &ways[..1] } else { ways };
         ways.iter().find_map(|way| Enclosure::with(way))
@@ -46,7 +48,7 @@ impl Enclosure {
     }
 
     /// Runs a line in there, and says whether it succeeded.
-    pub(crate) fn run(&mut self, line: &str) -> bool {
+    pub fn run(&mut self, line: &str) -> bool {
         let Some(input) = self.input.as_mut() else { return false };
         if writeln!(input, "{{ {line}; }} </dev/null >/dev/null 2>&1; echo ended $?").is_err() {
             return false;
@@ -56,7 +58,8 @@ impl Enclosure {
     }
 
     /// What a command is started with to run in there.
-    pub(crate) fn enter(&self) -> Vec<String> {
+    #[must_use]
+    pub fn enter(&self) -> Vec<String> {
         self.enter.clone()
     }
 }
@@ -69,6 +72,7 @@ impl Drop for Enclosure {
 }
 
 /// Quoted for a shell.
-pub(crate) fn quoted(path: &Path) -> String {
+#[must_use]
+pub fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
