@@ -77,6 +77,10 @@ impl Queue {
                 state.intake.seal(Sealed { record, level, due_ns: 0, delivery });
                 return Ok(record);
             }
+            if state.waits_in_line() {
+                state.intake.seal(Sealed::in_line(delivery));
+                return Ok(0);
+            }
             drop(state);
             desk.stage(inbox, after);
             desk.store.add_all(&mut vec![delivery], &desk.split);

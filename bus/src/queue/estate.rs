@@ -167,9 +167,12 @@ impl Queue {
     pub(crate) fn detach(&self) -> u64 {
         let (dropped, _) = self.at_desk(|desk, inbox, after| {
             desk.stage(inbox, after);
-            inbox.lock().shut();
+            let mut state = inbox.lock();
+            state.shut();
+            state.intake.give_up_unrecorded(&mut after.garbage);
+            drop(state);
             let mut kept = Vec::new();
-            let mut dropped = 0;
+            let mut dropped = after.garbage.len() as u64;
             let split = desk.split.clone();
             desk.store.drain_with(|due_ns, delivery| {
                 if delivery.is_durable() {

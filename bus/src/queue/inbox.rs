@@ -13,7 +13,7 @@ use std::{
 use patchbay_journal::Journal;
 use patchbay_slab::Message;
 
-use super::intake::Intake;
+use super::intake::{Intake, Sealed};
 use crate::{
     delivery::Delivery,
     ledger::{DropReason, Dropped},
@@ -47,6 +47,7 @@ pub(crate) struct InboxState {
     later_bytes: usize,
     /// What the journal has.
     pub(crate) intake: Intake,
+    is_ordered: bool,
     /// The next delivery id; with `base` it tells how many were taken over, so the ledger's left
     /// side costs nothing.
     pub(super) next_id: u64,
@@ -146,6 +147,7 @@ impl Inbox {
             later: Vec::new(),
             later_bytes: 0,
             intake: Intake::default(),
+            is_ordered: spec.order != Order::None,
             next_id: 0,
             base: 0,
             desk: Load::default(),
@@ -330,10 +332,21 @@ impl InboxState {
     pub(crate) fn push(&mut self, message: Message, key: u64, now_ns: u64) -> Nudge {
         let delivery = Delivery::new(message, self.next_id, key, now_ns);
         self.next_id += 1;
+        if self.waits_in_line() {
+            // Whoever seals the first of them looks here again.
+            self.intake.seal(Sealed::in_line(delivery));
+            return Nudge::default();
+        }
         self.buffer_bytes += delivery.size();
         let fresh = self.buffer.is_empty();
         self.buffer.push(delivery);
         if fresh { self.nudge() } else { Nudge::default() }
+    }
+
+    /// Whether what needs no record has to wait for what does: nothing passes in an ordered queue.
+    #[inline]
+    pub(super) fn waits_in_line(&self) -> bool {
+        self.is_ordered && self.intake.has_sealed()
     }
 
     /// Takes a delivery over that has to wait until `due_ns`.

@@ -2,11 +2,12 @@
 //!
 //! A durable delivery is *sealed* until its record has reached its level: the publisher holds the
 //! inbox while the record is appended, so sealed deliveries are in the order of their records, and a
-//! lane takes a prefix. What does not fit into memory is *spilled*: counted here, and read back out
-//! of the journal when there is room. Behind a spilled delivery everything is spilled, so that the
-//! order stays.
+//! lane takes a prefix. In an ordered queue what needs no record stands in line with them.
+//!
+//! What does not fit into memory is *spilled*: counted here, and read back out of the journal when
+//! there is room. Behind a spilled delivery everything is spilled, so that the order stays.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use patchbay_journal::{Level, planted::fault};
 use patchbay_slab::Message;
@@ -119,6 +120,15 @@ impl Reached {
     }
 }
 
+// === impl Sealed ===
+
+impl Sealed {
+    /// One that waits for no record of its own, only for those before it.
+    pub(crate) fn in_line(delivery: Delivery) -> Sealed {
+        Sealed { record: 0, level: Level::Process, due_ns: 0, delivery }
+    }
+}
+
 // === impl Intake ===
 
 impl Intake {
@@ -139,6 +149,11 @@ impl Intake {
         self.spilled.count > 0
     }
 
+    #[inline]
+    pub(crate) fn has_sealed(&self) -> bool {
+        !self.sealed.is_empty()
+    }
+
     pub(crate) fn seal(&mut self, sealed: Sealed) {
         self.sealed_bytes += sealed.delivery.size();
         self.sealed.push_back(sealed);
@@ -151,6 +166,18 @@ impl Intake {
         self.spilled.count += 1;
         self.spilled.bytes += size;
         self.unreleased.push_back((record, level));
+    }
+
+    /// Gives up what the journal does not have.
+    pub(crate) fn give_up_unrecorded(&mut self, garbage: &mut Vec<Delivery>) {
+        for sealed in mem::take(&mut self.sealed) {
+            if sealed.delivery.is_durable() {
+                self.sealed.push_back(sealed);
+            } else {
+                self.sealed_bytes -= sealed.delivery.size();
+                garbage.push(sealed.delivery);
+            }
+        }
     }
 
     /// The queue has other keys now.
@@ -198,6 +225,10 @@ impl Intake {
         while self.unreleased.front().is_some_and(|(record, level)| reached.covers(*record, *level))
         {
             self.unreleased.pop_front();
+        }
+        if self.has_sealed() {
+            // They were accepted before, and wait for their level.
+            return 0;
         }
         self.spilled.count - self.unreleased.len()
     }

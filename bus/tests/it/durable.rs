@@ -8,6 +8,7 @@ mod disk;
 mod failure;
 mod full;
 mod letters;
+mod mixed;
 mod orphans;
 mod poison;
 mod publishing;

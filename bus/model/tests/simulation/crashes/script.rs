@@ -136,10 +136,6 @@ fn spec(dice: &mut Dice, number: usize) -> SubscriptionSpec {
     let pattern = TopicPattern::parse(pattern).expect("a pattern");
     let mut spec = SubscriptionSpec::new(&format!("o{number}"), pattern);
     spec.order = *dice.pick(&[Order::None, Order::PerKey, Order::PerKey, Order::Total]);
-    if matches!(spec.pattern.as_str(), ">" | "*.x") {
-        // What is only in memory may pass what waits for its level: their order is not judged.
-        spec.order = Order::None;
-    }
     spec.limits.count = *dice.pick(&[2, 5, 1000]);
     spec.retry.max_failures = *dice.pick(&[1, 5]);
     spec.retry.backoff_max = Duration::from_millis(500);
