@@ -7,6 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use patchbay_bus::RecoverError;
 use patchbay_journal::OpenError;
+use patchbay_lifecycle::transition::Refused;
 
 /// Why the host could not start.
 #[derive(Debug, thiserror::Error)]
@@ -146,8 +147,10 @@ pub enum HostError {
     Refused {
         /// Stable word for the reason.
         code: &'static str,
-        /// What is wrong, and what to try.
+        /// What is wrong, and where.
         reason: String,
+        /// What to try.
+        remedy: String,
     },
     /// The host is shutting down.
     #[error("the host is shutting down")]
@@ -292,7 +295,7 @@ impl HostError {
 
     /// What to try.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
             HostError::UnknownPlugin { .. } => {
                 "`patchbay plugin list` shows the names; `patchbay plugin activate` adds one"
@@ -302,10 +305,17 @@ impl HostError {
             }
             HostError::WrongState { .. } => "`patchbay plugin info` shows why it is in this state",
             HostError::Plugin { .. } => "`patchbay plugin logs` shows what the plugin wrote",
-            HostError::Refused { .. } => "`patchbay transition status` shows where it stands",
+            HostError::Refused { remedy, .. } => remedy,
             HostError::Timeout { .. } => "`patchbay plugin info` shows whether it still happened",
             HostError::Closing => "start the host again with `patchbay up`",
         }
+    }
+}
+
+impl From<Refused> for HostError {
+    fn from(refused: Refused) -> HostError {
+        let Refused { kind, reason, remedy } = refused;
+        HostError::Refused { code: kind.as_str(), reason, remedy }
     }
 }
 

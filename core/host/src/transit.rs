@@ -1,7 +1,7 @@
 //! Moving a plugin from one version to another, without losing anything.
 //!
 //! What to do is decided by [`patchbay_lifecycle::transition`], which is pure. Here it is done:
-//! [`request`] (may it start) → [`conductor`] (events in, actions out) → [`stage`] (the actions) →
+//! [`wanted`], [`request`] (may it start) → [`conductor`] (events in, actions out) → [`stage`] (the actions) →
 //! [`mirror`], [`observer`], [`outputs`] (a candidate that works on copies, and what is measured) →
 //! [`records`], [`library`], [`kept`] (what a crash must not take away).
 
@@ -16,6 +16,7 @@ pub(crate) mod probes;
 pub(crate) mod records;
 pub(crate) mod request;
 mod stage;
+pub(crate) mod wanted;
 
 use std::path::PathBuf;
 

@@ -7,7 +7,8 @@
 //! (afterwards).
 //!
 //! A change of the configuration is a transition like any other: both ends have the same bytes and
-//! another configuration.
+//! another configuration. The candidate of a transition never changes: another one is another
+//! transition after this one, and its analysis begins from nothing (P-30).
 //!
 //! **Absent on purpose.** How anything is done: loading, splitting, mirroring and draining are the
 //! host's. No clock and no dice: time comes with each event, and what depends on chance (which

@@ -7,6 +7,7 @@ mod host;
 mod messages;
 mod operations;
 mod plugins;
+mod refusals;
 mod sources;
 mod support;
 mod transitions;

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read as _, Write},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -99,6 +100,34 @@ impl Home {
         let ran = self.run(args);
         assert_eq!(ran.status, 0, "{args:?}: {ran:?}");
         ran.json()
+    }
+
+    /// Sends a request to the host's socket and returns status and body.
+    pub(crate) fn http(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> (u16, Value) {
+        let mut stream =
+            UnixStream::connect(self.path("run/patchbay.sock")).expect("the host's socket");
+        stream.set_read_timeout(Some(LONG)).expect("a limit");
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: patchbay\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("the whole request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the whole answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        (status, serde_json::from_str(body).unwrap_or_default())
     }
 
     /// Starts a host and waits until it is ready.

@@ -123,7 +123,7 @@ fn what_makes_no_sense_is_refused_before_anything_starts() {
     with(&["--deadline", "0s"]).failed(2, &["deadline"]);
     with(&["--require-dlq-pass", "101%"]).failed(2, &["percentage"]);
     home.run(&start(&["--to", "9.9.9"])).failed(1, &["9.9.9", "build it"]);
-    home.run(&start(&["--to", broken])).failed(1, &["ELF"]);
+    home.run(&start(&["--to", broken])).failed(2, &["ELF"]);
     home.run(&start(&["--to", "1.2.3"])).failed(4, &["serves already"]);
     let mirror = ["--to", "1.3.0", "--strategy", "blue-green", "--mirror", "true"];
     home.run(&start(&mirror)).failed(2, &["mirror_safe"]);

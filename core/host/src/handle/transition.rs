@@ -15,7 +15,8 @@ use crate::{
     error::HostError,
     transit::{
         conductor::Told,
-        request::{Link, Pending, TransitionRequest, library_of},
+        request::{Link, Pending, TransitionRequest},
+        wanted::library_of,
     },
     watch::prepared::Prepared,
 };
@@ -78,7 +79,10 @@ impl HostHandle {
         let Judged { spec, mut pending, library, prepared } =
             self.judge(&name, request, who).await?;
         let link = self.context().settings.paths.enabled.join(name.as_str());
-        let failed = |reason: String| HostError::Refused { code: "link", reason };
+        let failed = |reason: String| {
+            let remedy = "see whether the folder of links may be written to".to_owned();
+            HostError::Refused { code: "link", reason, remedy }
+        };
         let unset = |error: std::io::Error| failed(format!("cannot set the link: {error}"));
         let link = Link::new(&link, &library).map_err(unset)?;
         pending.link = Some(link.clone());
@@ -132,10 +136,12 @@ impl HostHandle {
         self.refuse_when_closing()?;
         let name = self.track(name)?.name.clone();
         let station = self.context().station(&name);
-        let refused = |code, reason: String| Err(HostError::Refused { code, reason });
+        let refused = |code, reason: String, remedy: &str| {
+            Err(HostError::Refused { code, reason, remedy: remedy.to_owned() })
+        };
         let none = || {
-            let reason = format!("no transition of `{name}` runs: start one");
-            refused("no_transition", reason)
+            let reason = format!("no transition of `{name}` runs");
+            refused("no_transition", reason, "start one: `patchbay transition start`")
         };
         let (reply, answer) = oneshot::channel();
         let verb = asked.verb();
@@ -151,7 +157,7 @@ impl HostHandle {
                     AskRefused::OldIsGone { .. } => "old_is_gone",
                     _ => "wrong_phase",
                 };
-                return refused(code, error.to_string());
+                return refused(code, error.to_string(), error.remedy());
             }
             Ok(Err(_)) => return none(),
             Err(_) => return Err(HostError::Timeout { operation: verb, limit: ANSWER }),
@@ -166,10 +172,8 @@ impl HostHandle {
             None => Ok(()),
             Some(report) => Err(HostError::Refused {
                 code: "transition_running",
-                reason: format!(
-                    "transition `{}` of `{name}` runs: wait for its end, or abort it",
-                    report.spec.id
-                ),
+                reason: format!("transition `{}` of `{name}` runs", report.spec.id),
+                remedy: "wait for its end, or abort it".to_owned(),
             }),
         }
     }
@@ -209,30 +213,31 @@ impl HostHandle {
         who: &str,
     ) -> Result<Judged, HostError> {
         let track = self.track(name.as_str())?;
-        let refused = |code, reason| HostError::Refused { code, reason };
+        let refused = |code, reason, remedy: &str| {
+            Err(HostError::Refused { code, reason, remedy: remedy.to_owned() })
+        };
         let Some(serving) = self.serving(&track) else {
-            let reason = format!("nothing serves for `{name}`, which is {}: start it", track.state);
-            return Err(refused("nothing_serves", reason));
+            let reason = format!("nothing serves for `{name}`, which is {}", track.state);
+            return refused("nothing_serves", reason, "start it; `patchbay plugin info` says why");
         };
         if track.paused {
-            let reason = format!("`{name}` is paused: resume it first, then it can be measured");
-            return Err(refused("wrong_state", reason));
+            let reason = format!("`{name}` is paused, so nothing could be measured");
+            return refused("wrong_state", reason, "resume it first");
         }
         let shared = Arc::clone(&self.shared);
         let (name, who) = (name.clone(), who.to_owned());
         let judging = move || {
             let context = &shared.context;
             let station = context.station(&name);
-            let (library, prepared) = library_of(context, &station, &request.to)
-                .map_err(|reason| refused("unknown_version", reason))?;
+            let (library, prepared) = library_of(context, &station, &request.to)?;
             let pending = Pending { id: context.transition_id(), request, who, link: None };
-            let spec = pending
-                .judge(context, &station, &serving.prepared, &prepared)
-                .map_err(|error| refused(error.kind.as_str(), error.to_string()))?;
+            let spec = pending.judge(context, &station, &serving.prepared, &prepared)?;
             Ok(Judged { spec, pending, library, prepared })
         };
         tokio::task::spawn_blocking(judging).await.unwrap_or_else(|panic| {
-            Err(HostError::Refused { code: "contract", reason: panic.to_string() })
+            let reason = format!("the library could not be judged: {panic}");
+            let remedy = "`patchbay plugin check` says what is wrong with it".to_owned();
+            Err(HostError::Refused { code: "contract", reason, remedy })
         })
     }
 
@@ -265,6 +270,7 @@ impl HostHandle {
                 return Err(HostError::Refused {
                     code: "contract",
                     reason: failure.reason.clone(),
+                    remedy: "`patchbay plugin info` and `plugin logs` tell more".to_owned(),
                 });
             }
             tokio::time::sleep(LOOK).await;

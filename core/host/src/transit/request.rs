@@ -4,7 +4,6 @@ use std::{
     fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -293,45 +292,6 @@ impl Link {
         symlink(target, &half)?;
         fs::rename(&half, &self.link)
     }
-}
-
-/// The library that a request names: a file, or the one file among the libraries that has that
-/// version. Blocks.
-pub(crate) fn library_of(
-    context: &Context,
-    station: &Station,
-    to: &str,
-) -> Result<(PathBuf, Arc<Prepared>), String> {
-    let settings = &context.settings;
-    let own = settings.plugins.get(station.name().as_str()).cloned().unwrap_or_default();
-    let libraries =
-        fs::canonicalize(&settings.paths.libraries).map_err(|error| error.to_string())?;
-    let inspect = |path: &Path| Prepared::inspect(station.name(), path, &own);
-    let wants_version = semver::Version::parse(to).is_ok();
-    if !wants_version {
-        let path = libraries.join(to);
-        let path = fs::canonicalize(&path)
-            .map_err(|error| format!("cannot read the library `{}`: {error}", path.display()))?;
-        if !path.starts_with(&libraries) {
-            let (path, libraries) = (path.display(), libraries.display());
-            return Err(format!(
-                "the library `{path}` is outside of `{libraries}`: copy it there first"
-            ));
-        }
-        return inspect(&path).map(|it| (path, it)).map_err(|refusal| refusal.reason);
-    }
-    let folders = [libraries.clone(), libraries.join("production"), libraries.join("development")];
-    let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    for file in files.map(|entry| entry.path()) {
-        if file.extension().is_some_and(|extension| extension == "so")
-            && let Ok(prepared) = inspect(&file)
-            && prepared.manifest.version.to_string() == to
-        {
-            return Ok((file, prepared));
-        }
-    }
-    let name = station.name();
-    Err(format!("no library of `{name}` has version {to}: build it, or name its file"))
 }
 
 /// Whether two libraries are one.

@@ -238,7 +238,7 @@ async fn operators_hold_promote_abort_and_roll_back() {
     let first = start().await.expect("it starts");
     phase(&rig, "shifting").await;
     let second = rig.host.transition_start("echo", to("2.0.0", "immediate"), "test").await;
-    let Err(HostError::Refused { code, reason }) = second else { panic!("{second:?}") };
+    let Err(HostError::Refused { code, reason, .. }) = second else { panic!("{second:?}") };
     assert_eq!(code, "transition_running");
     assert!(reason.contains(&first.spec.id), "{reason}");
     let paused = rig.host.pause("echo", "test").await;
@@ -292,7 +292,7 @@ async fn what_makes_no_sense_is_refused_before_anything_starts() {
     ] {
         let refused = rig.host.transition_start("echo", request.clone(), "test").await;
         match refused {
-            Err(HostError::Refused { code: found, reason }) => {
+            Err(HostError::Refused { code: found, reason, .. }) => {
                 assert_eq!(found, code, "{request:?}: {reason}");
             }
             other => panic!("{request:?}: {other:?}"),

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     record::Record,
-    request::Version,
     sample::{Comparison, Difference, Sample},
 };
 use crate::{Generation, Refusal};
@@ -155,14 +154,6 @@ pub enum Asked {
     Abort,
     /// Back to the old version, at any time before the end.
     Rollback,
-    /// The candidate is another one now: it is loaded in place of the one there is, and the
-    /// analysis begins from nothing (P-30).
-    Replace {
-        /// What it is.
-        version: Box<Version>,
-        /// Its number.
-        generation: Generation,
-    },
 }
 
 /// Why an operator's wish was refused.
@@ -170,13 +161,13 @@ pub enum Asked {
 #[non_exhaustive]
 pub enum AskRefused {
     /// It has ended.
-    #[error("the transition has ended: {outcome}; start another one")]
+    #[error("the transition has ended: {outcome}")]
     Over {
         /// How.
         outcome: String,
     },
     /// Not at this point.
-    #[error("cannot {verb} while it is {phase}: {remedy}")]
+    #[error("cannot {verb} while it is {phase}")]
     WrongPhase {
         /// What was asked.
         verb: &'static str,
@@ -188,11 +179,11 @@ pub enum AskRefused {
     /// The new version has changed the state in a way that the old one cannot read.
     #[error(
         "the cutover is done and the manifest says `state: forward_only`: the old version cannot \
-         read the state any more; start a transition to a version that can"
+         read the state any more"
     )]
     ForwardOnly,
     /// The old version is not there any more.
-    #[error("the old version cannot serve any more: {reason}; start a transition to it instead")]
+    #[error("the old version cannot serve any more: {reason}")]
     OldIsGone {
         /// Why.
         reason: String,
@@ -209,6 +200,21 @@ pub enum Served {
     New,
 }
 
+// === impl AskRefused ===
+
+impl AskRefused {
+    /// What to try.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            AskRefused::Over { .. } => "start another one",
+            AskRefused::WrongPhase { remedy, .. } => remedy,
+            AskRefused::ForwardOnly => "start a transition to a version that can read it",
+            AskRefused::OldIsGone { .. } => "start a transition to it instead",
+        }
+    }
+}
+
 // === impl Asked ===
 
 impl Asked {
@@ -221,7 +227,6 @@ impl Asked {
             Asked::Promote => "promote",
             Asked::Abort => "abort",
             Asked::Rollback => "rollback",
-            Asked::Replace { .. } => "replace",
         }
     }
 }

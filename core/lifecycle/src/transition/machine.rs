@@ -19,7 +19,7 @@ use super::{
     event::{Action, Effect, Event, Served, Ticket},
     record::{FORMAT, Outcome, Record, Standing},
     report::{ENTRIES_MAX, Entry, Report, VersionReport},
-    request::{TransitionSpec, Version},
+    request::TransitionSpec,
     sample::{Comparison, Sample},
     strategy::Strategy,
     verdict::Judgement,
@@ -43,8 +43,6 @@ pub struct Transition {
     turn: Option<Outcome>,
     /// Why it is on its way out, or how it ended.
     outcome: Option<Outcome>,
-    /// What is to be tried in place of the candidate, once that is gone.
-    replacement: Option<(Version, Generation)>,
     /// Since when it waits for an operator, monotonic.
     paused: Option<u64>,
     /// Go on with the next step as soon as possible, whatever is measured.
@@ -345,7 +343,6 @@ impl Transition {
             running: false,
             turn: None,
             outcome: None,
-            replacement: None,
             paused: None,
             hurry: false,
             cut: false,

@@ -131,6 +131,8 @@ pub enum RefusalKind {
     UnknownVersion,
     /// The library does not fit the contract, or its configuration does not fit.
     Contract,
+    /// The library is not below the folder of libraries.
+    Outside,
     /// Nothing serves that could be replaced.
     NothingServes,
     /// That version serves already, with that configuration.
@@ -431,6 +433,7 @@ impl RefusalKind {
         match self {
             RefusalKind::UnknownVersion => "unknown_version",
             RefusalKind::Contract => "contract",
+            RefusalKind::Outside => "outside",
             RefusalKind::NothingServes => "nothing_serves",
             RefusalKind::AlreadyServing => "already_serving",
             RefusalKind::SameVersionOtherBytes => "same_version_other_bytes",

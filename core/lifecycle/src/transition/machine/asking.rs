@@ -60,18 +60,6 @@ impl Transition {
                 let outcome = Outcome::new(OutcomeKind::RolledBack, "operator", &reason);
                 self.turn_to(outcome, now, &mut out);
             }
-            Asked::Replace { version, generation } => {
-                if self.is_committed() {
-                    let asked = Asked::Replace { version, generation };
-                    return Err(
-                        self.wrong(&asked, "the cutover is done: start another one after it")
-                    );
-                }
-                self.replacement = Some((*version, generation));
-                let reason = format!("the candidate was replaced by {who}");
-                let outcome = Outcome::new(OutcomeKind::Aborted, "replaced", &reason);
-                self.turn_to(outcome, now, &mut out);
-            }
         }
         Ok(out)
     }

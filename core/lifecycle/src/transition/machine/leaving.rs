@@ -99,7 +99,6 @@ impl Transition {
                 self.perform(Action::Dismiss(self.old), out);
             }
             (Phase::Withdrawing, _) => self.withdraw(out),
-            (Phase::Dismissing, _) if self.replacement.is_some() => self.replace(now, out),
             (Phase::Dismissing | Phase::Removing, _) => {
                 self.phase = Phase::Closing;
                 if let Some(outcome) = self.outcome.clone() {
@@ -162,19 +161,5 @@ impl Transition {
             Phase::Restoring => self.restore(out),
             _ => {}
         }
-    }
-
-    /// The candidate is gone and another one comes: the analysis begins from nothing.
-    fn replace(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let Some((version, generation)) = self.replacement.take() else { return };
-        let text = format!("the candidate is version {} now", version.version);
-        let spec = super::TransitionSpec { to: version, ..self.spec.clone() };
-        let entries = std::mem::take(&mut self.entries);
-        let (epoch, ticket, began) = (self.epoch, self.ticket, self.started_unix_ns);
-        *self = Transition::new(spec, self.old, generation, now);
-        (self.epoch, self.ticket, self.started_unix_ns) = (epoch, ticket, began);
-        self.entries = entries;
-        self.enter(Phase::Noting, text, now, out);
-        self.record(Standing::Trial, now, out);
     }
 }

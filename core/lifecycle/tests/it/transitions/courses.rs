@@ -1,11 +1,8 @@
 //! The course of single transitions.
 
-use patchbay_lifecycle::{
-    Generation,
-    transition::{
-        Action, AskRefused, Asked, Comparison, Event, HostEnd, OnTimeout, OutcomeKind, Outline,
-        Served, Strategy, Terms, verdict::Verdict,
-    },
+use patchbay_lifecycle::transition::{
+    Action, AskRefused, Asked, Comparison, Event, HostEnd, OnTimeout, OutcomeKind, Outline, Served,
+    Strategy, Terms, verdict::Verdict,
 };
 
 use super::{
@@ -275,7 +272,7 @@ fn what_operators_ask_at_the_wrong_time_is_refused_with_a_remedy() {
     let mut world = with(Strategy::Graceful, |terms| terms.bake = seconds(60));
     let refused = |world: &mut World, asked: Asked| {
         let now = world.now;
-        world.transition.ask(asked, "ada", now).expect_err("not now").to_string()
+        world.transition.ask(asked, "ada", now).expect_err("not now").remedy()
     };
     assert!(refused(&mut world, Asked::Promote).contains("wait until the candidate is started"));
     assert!(refused(&mut world, Asked::Resume).contains("does not wait"));
@@ -297,25 +294,6 @@ fn a_pause_before_the_cutover_waits_with_everything_ready() {
     ask(&mut world, Asked::Resume);
     world.finish();
     assert_eq!(world.outcome().kind, OutcomeKind::Completed);
-}
-
-#[test]
-fn a_changed_candidate_begins_its_analysis_from_nothing() {
-    let mut world = World::new(spec(gradual(&[10, 50])));
-    run_to(&mut world, "shifting");
-    measure(&mut world, (1_000, 0), (0, 0));
-    measure(&mut world, (1_000, 0), (400, 0));
-    let version = Box::new(facts(3).version());
-    ask(&mut world, Asked::Replace { version: version.clone(), generation: Generation(3) });
-    while world.transition.generations().1 == NEW {
-        world.succeed();
-    }
-    world.candidate = Generation(3);
-    let report = world.transition.report(world.now);
-    assert_eq!((report.spec.to, report.candidate.sample.attempts), (*version, 0));
-    assert_eq!(report.verdict, None);
-    run_to(&mut world, "shifting");
-    assert_eq!(world.transition.share(), 10);
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn happen(world: &mut World, dice: &mut Dice, counts: &mut Counts) {
             }
         }
         78..=79 => world.tell(Event::NotMeasured { reason: "the source is down".into() }),
-        80..=92 => ask(world, dice, counts),
+        80..=92 => ask(world, dice),
         93..=95 => {
             let end = *dice.pick(&[
                 HostEnd::Orderly,
@@ -136,49 +136,19 @@ fn happen(world: &mut World, dice: &mut Dice, counts: &mut Counts) {
     }
 }
 
-fn ask(world: &mut World, dice: &mut Dice, counts: &mut Counts) {
+fn ask(world: &mut World, dice: &mut Dice) {
     let asked = match dice.below(20) {
         0..=3 => Asked::Pause,
         4..=9 => Asked::Resume,
-        10..=14 => Asked::Promote,
-        15 => Asked::Abort,
-        16..=18 => Asked::Rollback,
-        _ => {
-            let generation = world.next_number();
-            Asked::Replace { version: Box::new(facts(3).version()), generation }
-        }
+        10..=15 => Asked::Promote,
+        16 => Asked::Abort,
+        _ => Asked::Rollback,
     };
     let before = world.transition.clone();
-    let replaced = match &asked {
-        Asked::Replace { generation, .. } => Some(*generation),
-        _ => None,
-    };
     match world.transition.ask(asked, "test", world.now) {
-        Ok(effects) => {
-            world.perform(effects);
-            if let Some(generation) = replaced {
-                settle_replacement(world, generation, dice);
-                counts.attempts = 0;
-            }
-        }
+        Ok(effects) => world.perform(effects),
         Err(_) => assert_eq!(before, world.transition, "a refused wish changed something"),
     }
-}
-
-/// The old candidate goes away first; then the world knows the new one.
-fn settle_replacement(world: &mut World, generation: Generation, dice: &mut Dice) {
-    for _ in 0..20 {
-        if world.transition.generations().1 == generation || world.is_over() {
-            break;
-        }
-        if dice.chance(100) {
-            world.fail(false);
-        } else {
-            world.succeed();
-        }
-    }
-    assert!(world.is_over() || world.transition.generations().1 == generation);
-    world.candidate = world.transition.generations().1;
 }
 
 #[derive(Default)]
