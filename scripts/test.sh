@@ -38,6 +38,12 @@ cargo clippy "${what[@]}" --all-targets --all-features --locked -- -D warnings
 step "tests"
 cargo test "${what[@]}" --all-features --locked
 
+if [ $# -eq 0 ] || [ "$1" = fence ]; then
+    step "the cutover fence in every order of its steps"
+    RUSTFLAGS="--cfg loom" cargo test -p patchbay-fence --test loom --release --locked \
+        --target-dir "${CARGO_TARGET_DIR:-target}/loom"
+fi
+
 if [ $# -eq 0 ]; then
     step "documentation"
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --locked

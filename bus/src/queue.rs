@@ -3,7 +3,7 @@
 //! Publishers touch only the [`inbox`]; lanes touch the [`desk`], and inside it the inbox for one
 //! visit per batch. What waits at the desk is in the [`store`] (ready, in order by [`keyed`], or on
 //! the [`wheel`]). A [`seat`] is a lane's place; its [`window`] is the lease of a batch; the
-//! [`gate`] is what makes a cutover exact. [`turn`] is a seat's visit, [`recall`] takes windows back,
+//! [`patchbay_fence`] is what makes a cutover exact. [`turn`] is a seat's visit, [`recall`] takes windows back,
 //! [`attend`] knows who has to be woken, and [`split`] which generation gets what.
 
 mod alone;
@@ -14,7 +14,6 @@ pub(crate) mod desk;
 pub(crate) mod durable;
 pub(crate) mod estate;
 pub(crate) mod forward;
-mod gate;
 pub(crate) mod inbox;
 pub(crate) mod intake;
 mod keyed;

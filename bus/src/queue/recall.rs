@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use patchbay_fence::barrier;
+
 use super::{
     desk::{After, Desk, Ended},
-    gate::barrier,
     inbox::Inbox,
     split::Split,
     window::{OddWalk, of_token, token},

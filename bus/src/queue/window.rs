@@ -5,9 +5,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::*},
 };
 
+use patchbay_fence::Gate;
 use patchbay_slab::Reaper;
 
-use super::gate::Gate;
 use crate::{delivery::Delivery, settlement::Outcome, sync::lock};
 
 /// Most deliveries of a window.

@@ -6,6 +6,8 @@ use crate::metadata::{packages, reaches};
 const NEVER_REACHES: &[(&str, &[&str])] = &[
     ("patchbay-abi", &["*"]),
     ("patchbay-slab", &["*", "!patchbay-abi"]),
+    ("patchbay-fence", CONTROL),
+    ("patchbay-fence", &["tokio", "patchbay-bus", "patchbay-slab"]),
     ("patchbay-wire", CONTROL),
     ("patchbay-manifest", CONTROL),
     ("patchbay-manifest", &["tokio", "patchbay-bus"]),
