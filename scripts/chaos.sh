@@ -5,7 +5,7 @@
 #   ./scripts/chaos.sh                         ten minutes of everything
 #   ./scripts/chaos.sh --budget 8h             as long as that: 90s, 45m, 8h
 #   ./scripts/chaos.sh --only kill             one kind (kill, poison, ending, late, ring, slow,
-#                                              delays, full, power)
+#                                              delays, full, power; simulation, without a host)
 #   ./scripts/chaos.sh --only kill --seed 7 --rounds 200     one run, again
 #
 # Needs Rust and a C compiler; `full` and `power` mount small file systems where that is allowed, in
@@ -17,11 +17,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 declare -A TEST=(
     [kill]=kill:: [poison]=poison:: [ending]=ending::a_handler [late]=ending::an_answer
     [ring]=flow::a_ring [slow]=flow::a_slow [delays]=flow::a_hundred [full]=full:: [power]=power::
+    [simulation]=on_every_seed
 )
 declare -A ROUNDS=(
     [kill]=200 [poison]=5 [ending]=5 [late]=5 [ring]=5 [slow]=5 [delays]=1 [full]=20 [power]=20
+    [simulation]=20000
 )
-KINDS=(kill poison ending late ring slow delays full power)
+KINDS=(simulation kill poison ending late ring slow delays full power)
 
 usage() { sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { printf 'error: %s\n' "$1" >&2; usage >&2; exit 2; }
@@ -53,7 +55,7 @@ if [ -n "$SEED" ]; then
     ONCE=1
 fi
 
-cargo test --locked -p patchbay --test chaos --no-run
+cargo test --locked -p patchbay --test chaos -p patchbay-model --test simulation --no-run
 declare -A REACHED=()
 OUT=$(mktemp)
 END=$((SECONDS + BUDGET)) FAILED=0 BEGUN=0
@@ -75,8 +77,11 @@ while :; do
         seed=${SEED:-$((RANDOM << 45 ^ RANDOM << 30 ^ RANDOM << 15 ^ RANDOM))}
         rounds=${TURNS:-${ROUNDS[$kind]}}
         printf '\n== %s, seed %s\n' "$kind" "$seed"
+        tests=(-p patchbay --test chaos)
+        [ "$kind" != simulation ] || tests=(-p patchbay-model --test simulation)
         if PATCHBAY_CHAOS_SEED=$seed PATCHBAY_CHAOS_ROUNDS=$rounds \
-            cargo test --quiet --locked -p patchbay --test chaos -- --include-ignored --nocapture "${TEST[$kind]}" 2>&1 | tee "$OUT" |
+            PATCHBAY_FIRST_SEED=$seed PATCHBAY_SEEDS=$rounds \
+            cargo test --quiet --locked "${tests[@]}" -- --include-ignored --nocapture "${TEST[$kind]}" 2>&1 | tee "$OUT" |
             grep -E '^(chaos|SKIPPED)'; then
             grep -q '^SKIPPED' "$OUT" || REACHED[$kind]=$((${REACHED[$kind]-0} + rounds))
         fi

@@ -164,10 +164,11 @@ impl Subscription {
     /// A turn while there are suspects: settles, and takes only what may be taken.
     #[cold]
     fn turn_solo(&self, hand: &mut Hand, ask: Option<(usize, Park)>, time: Time) -> Taken {
-        let had_window = !hand.current.is_empty();
+        // A call that was suspended may have ended long after its window.
+        let settles = !hand.current.is_empty() || !hand.finished.is_empty();
         let (taken, due) = self.queue.turn(hand, None, time);
         self.arm(due);
-        if had_window {
+        if settles {
             self.solo_moves_on();
         }
         if taken == Taken::Closed || ask.is_none() {
@@ -278,6 +279,7 @@ impl Subscription {
     pub fn relieve(&self, seat: u64) -> usize {
         let (moved, due) = self.queue.relieve(seat, self.clock.now_ns());
         self.arm(due);
+        self.solo_moves_on();
         moved
     }
 

@@ -273,7 +273,8 @@ impl Shared {
             keeper: Keeper::default(),
             folder: Mutex::new(opening.folder),
             damage: opening.damage,
-            observed_ns: opening.observed_ns,
+            // Later than everything of earlier lives.
+            observed_ns: opening.observed_ns + 1,
             opened: opening.now,
             life: opening.life,
             owned: Mutex::new(Some(LockHeld(opening.lock))),

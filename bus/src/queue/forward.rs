@@ -71,14 +71,18 @@ impl Queue {
             if let Some(durable) = &mut desk.durable {
                 durable.forwards.insert(delivery, Forwarding::Recorded);
             }
-            // Said here, so that a revocation finds it settled.
+            // Said here, so that a revocation finds it settled. A call whose window is settled has a
+            // lease of its own; that window's place may be the next one's already.
             let (lease, position) = of_token(token);
-            let mut slots = desk.slots.iter().flatten();
-            if let Some(slot) = slots.find(|slot| slot.serial == seat && slot.window.lease == lease)
+            if let Some(call) = desk.open.get_mut(&token) {
+                call.is_forwarded = true;
+            } else if let Some(slot) = desk
+                .slots
+                .iter()
+                .flatten()
+                .find(|slot| slot.serial == seat && slot.window.lease == lease)
             {
                 slot.shared.record(position as u32, Outcome::Forwarded);
-            } else if let Some(call) = desk.open.get_mut(&token) {
-                call.is_forwarded = true;
             }
             drop(desk);
             // Nobody waits: the settlement of what comes of it is recorded behind it.

@@ -206,12 +206,22 @@ impl Reading<'_> {
         delivery
     }
 
-    /// When a message may be handed out, on the monotonic clock: no longer away than when it was
-    /// published, whatever the wall clock did (P-17). 0 = at once.
+    /// When a message may be handed out, on the monotonic clock; 0 = at once. What was published in
+    /// this life waits for its time on that clock; what was published before, no longer than when it
+    /// was published, whatever the wall clock did meanwhile (P-17).
     pub(super) fn start_ns(&self, publish: &journal::Publish<'_>) -> u64 {
-        let left = publish.not_before_ns.saturating_sub(self.time.unix_ns);
         let original = publish.not_before_ns.saturating_sub(publish.time_ns);
-        match left.min(original) {
+        // In time that hosts have run.
+        let (born, now) = (self.journal.observed(0), self.journal.observed(self.time.now_ns));
+        let passed = now - born;
+        let left = if publish.observed_ns >= born {
+            original.saturating_sub(now.saturating_sub(publish.observed_ns))
+        } else {
+            let born_unix_ns = self.time.unix_ns.saturating_sub(passed);
+            let left = publish.not_before_ns.saturating_sub(born_unix_ns).min(original);
+            left.saturating_sub(passed)
+        };
+        match left {
             0 => 0,
             left => self.time.now_ns.saturating_add(left),
         }

@@ -14,6 +14,7 @@ mod poison;
 mod publishing;
 mod standing;
 mod stress;
+mod suspended;
 
 use std::{sync::Arc, time::Duration};
 

@@ -42,7 +42,7 @@ pub use finding::{Finding, Kind, Summary, Verdict};
 pub use read::ReadError;
 pub use record::{
     Answer, Began, Cause, Dead, Ended, Event, LedgerTerms, Level, Published, Record, Records,
-    Status, Tag,
+    Status, Tag, now,
 };
 
 /// Judges what was written down. Pure: the same records give the same verdict.

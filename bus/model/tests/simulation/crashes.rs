@@ -5,7 +5,9 @@
 //! nothing is left, and the checker says whether anything was lost, doubled, repeated without a
 //! cause, counted wrongly or handed out in the wrong order.
 
+mod calls;
 mod host;
+mod letters;
 mod life;
 mod script;
 

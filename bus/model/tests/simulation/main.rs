@@ -2,7 +2,7 @@
 //! publishers and handlers saw.
 //!
 //! Every run is a list of operations that its seed decides. `PATCHBAY_SEED=n` runs one of them,
-//! `PATCHBAY_SEEDS=n` the first n. A failure names its seed, the command that repeats it, and what
+//! `PATCHBAY_SEEDS=n` so many, from `PATCHBAY_FIRST_SEED` or the first on. A failure names its seed, the command that repeats it, and what
 //! happens in the shortest list of operations that still fails.
 
 mod agreement;
@@ -29,5 +29,5 @@ fn the_broker_and_the_model_agree_on_every_seed() {
 #[test]
 fn no_death_of_the_host_breaks_a_promise_on_any_seed() {
     let test = "no_death_of_the_host_breaks_a_promise_on_any_seed";
-    Kind { test, list: crashes::list, judge: crashes::judge }.run(2_000);
+    Kind { test, list: crashes::list, judge: crashes::judge }.run(20_000);
 }

@@ -30,7 +30,7 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    /// The first `usual` seeds, or what the environment says.
+    /// The `usual` number of seeds, or what the environment says.
     pub(crate) fn run(self, usual: u64) {
         let number = |name| env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
         if let Some(seed) = number("PATCHBAY_SEED") {
@@ -39,16 +39,18 @@ impl Kind {
             }
             return;
         }
+        let first = number("PATCHBAY_FIRST_SEED").unwrap_or_default();
         let many = number("PATCHBAY_SEEDS").unwrap_or(usual);
         let (next, failed) = (AtomicU64::new(0), Mutex::new(None::<(u64, Disagreement)>));
         thread::scope(|scope| {
             for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
                 scope.spawn(|| {
                     loop {
-                        let seed = next.fetch_add(1, Relaxed);
-                        if seed >= many {
+                        let number = next.fetch_add(1, Relaxed);
+                        if number >= many {
                             return;
                         }
+                        let seed = first.wrapping_add(number);
                         if let Err(why) = self.try_one(seed, &(self.list)(seed), None) {
                             next.store(many, Relaxed);
                             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +63,7 @@ impl Kind {
         if let Some((seed, why)) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.report(seed, &why);
         }
-        println!("{many} seeds");
+        println!("chaos simulation: {many} seeds from {first} on, {}", self.test);
     }
 
     /// A panic of the product is a failure like any other.

@@ -276,6 +276,13 @@ impl Casebook {
         topic::wants(&listener.pattern, self.names.text(topic))
     }
 
+    /// The level of a topic that is forwarded to, if it is known.
+    pub(super) fn level_of(&self, topic: u32) -> Option<Level> {
+        let topic = self.names.text(topic);
+        let levels = &self.expectations.levels;
+        levels.iter().find(|(pattern, _)| topic::wants(pattern, topic)).map(|(_, level)| *level)
+    }
+
     /// Deliveries of one message at one listener, by their numbers.
     pub(super) fn by_message(&self) -> BTreeMap<(u32, Message), Vec<Delivery>> {
         let mut found: BTreeMap<(u32, Message), Vec<Delivery>> = BTreeMap::new();
@@ -294,9 +301,12 @@ impl Casebook {
                 if let Some((_, Fate::Forwarded(topic))) = call.ended {
                     let counts = found.entry(delivery.message).or_default();
                     let (least, most) = counts.entry(topic).or_default();
-                    // One that was tried again may have been refused; one that is dead was not heard.
+                    // One that was tried again may have been refused; one that is dead was not heard;
+                    // one that was refused may have been of no use any more before the next try.
                     let dead = self.dead.contains_key(&(delivery.listener, delivery.message));
-                    *least += u64::from(at + 1 == calls.len() && !dead);
+                    let case = self.messages.get(&delivery.message);
+                    let may_expire = case.is_some_and(|case| case.expires != 0);
+                    *least += u64::from(at + 1 == calls.len() && !dead && !may_expire);
                     *most += 1;
                 }
             }

@@ -1,5 +1,7 @@
 //! What is right in one test.
 
+use super::record::Level;
+
 /// What must stay in order at a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ordering {
@@ -48,6 +50,9 @@ pub struct Expectations {
     /// How much later than a claim the handler may look at its clock: a thread that was preempted
     /// right before its first line. In units of `t`.
     pub slack: u64,
+    /// The level of topics that handlers forward to, the first pattern that matches. A topic that
+    /// none matches has the level of the message that is forwarded.
+    pub levels: Vec<(String, Level)>,
     /// Findings of one kind that are kept; all are counted.
     pub keep: usize,
 }
@@ -87,6 +92,7 @@ impl Expectations {
             dead_listed: true,
             sync_interval: 200_000_000,
             slack: 2_000_000_000,
+            levels: Vec::new(),
             keep: 20,
         }
     }

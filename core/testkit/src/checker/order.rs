@@ -34,14 +34,26 @@ pub(super) fn judge(book: &Casebook, verdict: &mut Verdict) {
         let known = case.tries == 1
             && case.accepted == 1
             && book.wants(listener, case.topic)
-            && !(copied && presence::may_vanish(book, listener, case));
+            // What is published for later takes its place when its time has come, and what was of
+            // no use any more may be of use again where the wall clock went back.
+            && case.not_before == 0
+            && case.expires == 0
+            && !(copied && presence::may_vanish(book, listener, (message, case), &forwards));
+        // Sent back, it has a new place, and nobody may have seen it in its first one.
+        let redriven = book.dead.contains_key(&(number, message))
+            && book.happened(&listener.name, 0, u64::MAX, |event| {
+                matches!(event, Event::Redrive { .. })
+            });
         let key = match listener.order {
             Ordering::None => continue,
             Ordering::PerKey if case.key == 0 => continue,
             Ordering::PerKey => Some(case.key),
             Ordering::Total => None,
         };
-        if known && let Some(first) = first_of(book, &deliveries) {
+        if known
+            && !redriven
+            && let Some(first) = first_of(book, &deliveries)
+        {
             let stream = Stream { listener: number, publisher: message.publisher, key };
             streams.entry(stream).or_default().push(first);
         }
@@ -102,9 +114,10 @@ fn life(book: &Casebook, call: &HandOff) -> usize {
     book.life_ends.partition_point(|end| *end <= call.began)
 }
 
+/// Whether a message may have been settled before that, in a life whose last records are lost: by
+/// what its handler said, or dead after one failure too many.
 fn settled_before(calls: &[HandOff], t: u64) -> bool {
-    let ends = calls.iter().filter_map(|call| call.ended);
-    ends.into_iter().any(|(end, fate)| fate.settles() && end <= t)
+    calls.iter().filter_map(|call| call.ended).any(|(end, _)| end <= t)
 }
 
 /// Calls of one key are one after the other. What was taken away (by a crash, a lease that ran out)

@@ -10,7 +10,7 @@ use super::{
 };
 
 type Found = BTreeMap<(u32, Message), Vec<Delivery>>;
-type Forwards = BTreeMap<Message, BTreeMap<u32, (u64, u64)>>;
+pub(super) type Forwards = BTreeMap<Message, BTreeMap<u32, (u64, u64)>>;
 
 pub(super) fn judge(book: &Casebook, verdict: &mut Verdict) {
     let (found, forwards) = (book.by_message(), book.forwards());
@@ -115,7 +115,7 @@ fn missing(
         if ends + dead >= wanted {
             continue;
         }
-        if is_excused(book, listener, case) {
+        if is_excused(book, listener, (*message, case), forwards) {
             verdict.summary.excused += wanted - ends - dead;
             continue;
         }
@@ -149,23 +149,39 @@ fn is_over(book: &Casebook, delivery: Delivery) -> bool {
     last.and_then(|call| call.ended).is_some_and(|(_, fate)| fate.settles())
 }
 
-fn is_excused(book: &Casebook, listener: &Listener, case: &Case) -> bool {
+fn is_excused(
+    book: &Casebook,
+    listener: &Listener,
+    (message, case): (Message, &Case),
+    forwards: &Forwards,
+) -> bool {
     let end = book.causes.iter().map(|cause| cause.until.max(cause.t)).max().unwrap_or_default();
     let purged =
         book.happened(&listener.name, 0, u64::MAX, |event| matches!(event, Event::Purge { .. }));
     purged
         || case.expires != 0
         || case.not_before > end.max(case.answered) && !book.expectations.drained
-        || may_vanish(book, listener, case)
+        || may_vanish(book, listener, (message, case), forwards)
 }
 
-/// Whether something happened that may take a message of that level away.
-pub(super) fn may_vanish(book: &Casebook, listener: &Listener, case: &Case) -> bool {
+/// Whether something happened that may take a message of that level away, or a copy of it that was
+/// forwarded to the listener.
+pub(super) fn may_vanish(
+    book: &Casebook,
+    listener: &Listener,
+    (message, case): (Message, &Case),
+    forwards: &Forwards,
+) -> bool {
     let after = |event: &Event| {
         let concerns = |cause: &&super::Cause| cause.event == *event;
         book.causes.iter().filter(concerns).any(|cause| cause.until.max(cause.t) >= case.sent)
     };
-    let level = if listener.memory { Level::Memory } else { case.level };
+    let mut copies = forwards.get(&message).into_iter().flatten();
+    // One that goes to a recorded topic is settled by the same record.
+    let fades = copies.any(|(topic, _)| {
+        book.wants(listener, *topic) && book.level_of(*topic) == Some(Level::Memory)
+    });
+    let level = if listener.memory || fades { Level::Memory } else { case.level };
     match level {
         Level::Memory => {
             after(&Event::HostDeath) || after(&Event::PowerLoss) || after(&Event::HostStop)
@@ -243,7 +259,7 @@ pub(super) fn accepted_bounds(book: &Casebook, listener: &Listener) -> (u64, u64
     let (mut least, mut most) = (0, 0);
     for (message, case) in &book.messages {
         let (at_least, at_most) = bounds(book, listener, *message, case, &forwards);
-        if !may_vanish(book, listener, case) {
+        if !may_vanish(book, listener, (*message, case), &forwards) {
             least += at_least;
         }
         most += at_most;

@@ -1,5 +1,7 @@
 //! What can be written down outside the product.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 
 /// Name of a message that its publisher chose: who, and its how-manieth. It travels in the payload.
@@ -291,6 +293,46 @@ impl std::fmt::Display for Tag {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.publisher, self.n)
     }
+}
+
+// === impl Published ===
+
+impl Published {
+    /// A try that begins now, and of which nothing is known yet. Its level and its key against
+    /// duplicates are for the caller to add.
+    #[must_use]
+    pub fn begun(tag: Tag, topic: &str, key: &str) -> Published {
+        let sent = now();
+        Published {
+            tag,
+            topic: topic.to_owned(),
+            key: key.to_owned(),
+            level: Level::default(),
+            answer: Answer::Unknown,
+            mid: None,
+            seq: None,
+            routed: None,
+            dedup: false,
+            expires: 0,
+            not_before: 0,
+            sent,
+            t: sent,
+        }
+    }
+
+    /// The same, answered now.
+    #[must_use]
+    pub fn told(self, answer: Answer) -> Published {
+        Published { answer, t: now(), ..self }
+    }
+}
+
+/// The clock that records of several processes share: nanoseconds since the Unix epoch, as
+/// `CLOCK_REALTIME` has them in a plugin.
+#[must_use]
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 // === impl Status ===

@@ -1,18 +1,21 @@
 //! A host over all its lives, and what was written down about it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use patchbay_bus::{
-    Begin, Delivery, Fault, FaultClass, ManualClock, Order, Outgoing, Park, PublishError,
-    Published as Told, SubscriptionSpec, Taken, Verdict,
+    Clock, DeadLetterConfig, Delivery, ManualClock, Message, Order, Outgoing, PublishError,
+    Published as Told, SubscriptionSpec,
 };
 use patchbay_journal::{CrashChoice, SimStorage};
 use patchbay_testkit::checker::{
-    Answer, Began, Cause, Dead, Ended, Event, Expectations, LedgerTerms, Level, Listener, Ordering,
-    Published, Record, Records, Status, Tag,
+    Answer, Cause, Dead, Event, Expectations, LedgerTerms, Level, Listener, Ordering, Published,
+    Records, Tag,
 };
 
-use super::life::Life;
+use super::{
+    calls::Call,
+    life::{Birth, Life},
+};
 use crate::{dice::Dice, world::Disagreement};
 
 pub(super) struct Host {
@@ -28,18 +31,30 @@ pub(super) struct Host {
     last: u64,
     /// Messages that were published under a key against repeats.
     keyed: Vec<(u64, &'static str)>,
+    /// Of messages that were not handed out yet.
+    starts: BTreeMap<u64, Start>,
+    /// Retries that handlers of this life asked for, by subscription and delivery.
+    later: BTreeMap<(usize, u64), u64>,
+    /// Calls that have begun and not ended.
+    pub(super) calls: Vec<Call>,
+    /// Letters of which it is not known whether they went.
+    pub(super) unsure: Vec<(u64, Dead)>,
+    /// Letters of this life that went, and that no journal knew.
+    pub(super) fleeting: Vec<Dead>,
+    letters: DeadLetterConfig,
 }
 
-/// What a handler does with a call.
-pub(super) enum Act {
-    Acknowledge,
-    Retry(u64),
-    Fail,
-    Err,
-    Forward,
-    /// It does not come back.
-    Hang,
+/// When a message may be handed out first.
+#[derive(Clone, Copy)]
+struct Start {
+    not_before_ns: u64,
+    /// How far away that was when it was published.
+    delay_ns: u64,
+    /// On the clock that never goes back.
+    earliest_ns: u64,
 }
+
+const MS: i64 = 1_000_000;
 
 impl CrashChoice for Dice {
     fn choose(&mut self, below: u64) -> u64 {
@@ -48,10 +63,15 @@ impl CrashChoice for Dice {
 }
 
 impl Host {
-    pub(super) fn new(specs: Vec<SubscriptionSpec>, segment_bytes: u64, seed: u64) -> Host {
+    pub(super) fn new(
+        specs: Vec<SubscriptionSpec>,
+        letters: DeadLetterConfig,
+        segment_bytes: u64,
+        seed: u64,
+    ) -> Host {
         let clock = Arc::new(ManualClock::new());
-        let life = Life::begin(SimStorage::new(), &clock, segment_bytes, &specs, seed)
-            .expect("a first life");
+        let birth = Birth { clock: &clock, segment_bytes, specs: &specs, letters: &letters, seed };
+        let life = Life::begin(SimStorage::new(), &birth, None).expect("a first life");
         Host {
             life,
             clock,
@@ -63,20 +83,37 @@ impl Host {
             t: 0,
             last: 0,
             keyed: Vec::new(),
+            starts: BTreeMap::new(),
+            later: BTreeMap::new(),
+            calls: Vec::new(),
+            unsure: Vec::new(),
+            fleeting: Vec::new(),
+            letters,
         }
     }
 
-    fn tick(&mut self) -> u64 {
+    pub(super) fn tick(&mut self) -> u64 {
         self.t += 1;
         self.t
     }
 
     pub(super) fn note(&mut self, event: Event) {
         let t = self.tick();
-        self.records.push(Cause { t, until: 0, event }.into());
+        self.note_since(event, t);
     }
 
-    fn name(at: usize) -> String {
+    /// Something that began at `t` and is over.
+    pub(super) fn note_since(&mut self, event: Event, t: u64) {
+        let until = self.tick();
+        self.records.push(Cause { t, until, event }.into());
+    }
+
+    /// Every generation of every life is a version of its own.
+    pub(super) fn version(&self, generation: u64) -> String {
+        format!("{}.{generation}", self.lives)
+    }
+
+    pub(super) fn name(at: usize) -> String {
         format!("s{at}")
     }
 
@@ -101,11 +138,20 @@ impl Host {
         let mut payload = vec![0; 8 + 40 * (n % 4) as usize];
         payload[..8].copy_from_slice(&n.to_le_bytes());
         let dedup_key = dedup.then(|| n.to_string());
+        let unix_ns = self.clock.unix_ns();
+        let in_a_while = |after: i64| unix_ns.saturating_add_signed(after * MS);
+        // A repeat says nothing new.
+        let expires_ns =
+            if !dedup && dice.one_in(12) { in_a_while(*dice.pick(&[40, 900, 20_000])) } else { 0 };
+        let later = !dedup && expires_ns == 0 && dice.one_in(10);
+        let not_before_ns = if later { in_a_while(*dice.pick(&[5, 400, 9_000])) } else { 0 };
         let outgoing = Outgoing {
             topic,
             key,
             payload: &payload,
             dedup_key: dedup_key.as_deref(),
+            expires_ns,
+            not_before_ns,
             no_wait: true,
             ..Outgoing::default()
         };
@@ -132,11 +178,17 @@ impl Host {
             seq: None,
             routed: None,
             dedup,
-            expires: 0,
-            not_before: 0,
+            // Times of the wall are judged here, on its clock; the checker knows that there are some.
+            expires: expires_ns.min(1),
+            not_before: not_before_ns.min(1),
             sent,
             t,
         };
+        if not_before_ns != 0 {
+            let delay_ns = not_before_ns - unix_ns;
+            let earliest_ns = self.clock.now_ns() + delay_ns;
+            self.starts.insert(n, Start { not_before_ns, delay_ns, earliest_ns });
+        }
         match told {
             Ok(None) => {}
             Ok(Some(Ok(told))) => accepted(&mut record, told),
@@ -145,137 +197,100 @@ impl Host {
         self.records.push(record.into());
     }
 
-    // --- lanes ---
-
-    pub(super) fn take(&mut self, lane: usize, limit: usize) {
-        let lane = &mut self.life.lanes[lane];
-        if lane.parked {
-            return;
-        }
-        lane.next = match lane.seat.take(limit, Park::No) {
-            Taken::Batch(_) => 0,
-            _ => usize::MAX,
-        };
-    }
-
-    /// Begins the next call of a lane, and ends it as told.
-    pub(super) fn work(&mut self, number: usize, act: Act) {
-        let lane = &mut self.life.lanes[number];
-        let (at, position) = (lane.at, lane.next);
-        if lane.parked || position >= lane.seat.deliveries().len() {
-            return;
-        }
-        let begun = lane.seat.begin(position);
-        lane.next = if begun == Begin::Stop { usize::MAX } else { position + 1 };
-        if begun != Begin::Go {
-            return;
-        }
-        let t = self.tick();
-        let lane = &mut self.life.lanes[number];
-        let delivery = &lane.seat.deliveries()[position];
-        let message = delivery.message().clone();
-        let tag = tag(delivery);
-        let (id, attempt) = (delivery.id(), delivery.attempt());
-        self.records.push(
-            Began {
-                tag: tag.clone(),
-                subscription: Host::name(at),
-                delivery: id,
-                attempt,
-                key: message.key().to_owned(),
-                mid: Some(format!("{:032x}", message.id())),
-                generation: u64::from(self.lives),
-                version: String::new(),
-                t,
-            }
-            .into(),
-        );
-        let (verdict, status) = match act {
-            Act::Acknowledge => (None, Status::Acknowledged),
-            Act::Retry(ns) => (Some(Verdict::Retry(ns)), Status::RetryLater),
-            Act::Fail => (Some(Verdict::Failed("no".into())), Status::Failed),
-            Act::Forward if message.hops() == 0 => {
-                let topic = "d.f".to_owned();
-                (Some(Verdict::Forward { topic: topic.clone(), message }), Status::Forwarded(topic))
-            }
-            Act::Forward | Act::Err => {
-                let fault = Fault { class: FaultClass::Transient, text: "no".into() };
-                (Some(Verdict::Fault(fault)), Status::Error)
-            }
-            Act::Hang => {
-                // Marked as asleep: nothing happens here until somebody takes its lease.
-                lane.parked = true;
-                return;
-            }
-        };
-        let t = self.tick();
-        let subscription = Host::name(at);
-        let ended = Ended { tag, subscription, delivery: id, attempt, status, t };
-        self.records.push(ended.into());
-        if let Some(verdict) = verdict {
-            self.life.lanes[number].seat.record(position, verdict);
-        }
-    }
-
-    pub(super) fn settle(&mut self, lane: usize) {
-        let lane = &mut self.life.lanes[lane];
-        if !lane.parked {
-            lane.seat.settle();
-            lane.next = usize::MAX;
-        }
-    }
-
-    /// Takes a lane's lease; another lane takes its place.
-    pub(super) fn revoke(&mut self, lane: usize) -> Result<(), Disagreement> {
-        let at = self.life.lanes[lane].at;
-        self.note(Event::LeaseExpiry { subscription: Host::name(at) });
-        let seat = self.life.lanes[lane].seat.id();
-        self.life.subscriptions[at].revoke(seat, &[]);
-        drop(self.life.lanes.remove(lane));
-        self.life.enter(at)
-    }
-
-    pub(super) fn relieve(&mut self, lane: usize) {
-        let lane = &self.life.lanes[lane];
-        self.life.subscriptions[lane.at].relieve(lane.seat.id());
-    }
-
     // --- lives ---
 
     /// The host dies, and the next one finds what the disk kept.
-    pub(super) fn die(&mut self, power: Option<&mut Dice>) -> Result<(), Disagreement> {
-        let (event, storage) = match power {
-            None => (Event::HostDeath, self.life.storage.kill()),
-            Some(dice) => (Event::PowerLoss, self.life.storage.crash(dice)),
+    pub(super) fn die(&mut self, of_power: bool, dice: &mut Dice) -> Result<(), Disagreement> {
+        let (event, storage) = if of_power {
+            (Event::PowerLoss, self.life.storage.crash(dice))
+        } else {
+            (Event::HostDeath, self.life.storage.kill())
         };
         self.note(event);
-        self.rise(storage)
+        self.rise(storage, dice)
     }
 
     /// The host ends in good order.
-    pub(super) fn stop(&mut self) -> Result<(), Disagreement> {
+    pub(super) fn stop(&mut self, dice: &mut Dice) -> Result<(), Disagreement> {
         for lane in 0..self.life.lanes.len() {
             self.settle(lane);
         }
         self.life.lanes.clear();
+        self.life.ghosts.clear();
         let moment = patchbay_journal::Moment {
-            unix_ns: patchbay_bus::Clock::unix_ns(&*self.clock),
-            mono_ns: patchbay_bus::Clock::now_ns(&*self.clock),
+            unix_ns: self.clock.unix_ns(),
+            mono_ns: self.clock.now_ns(),
         };
         let closed = self.life.journal.close(moment);
         let event = if closed.is_ok() { Event::HostStop } else { Event::HostDeath };
         self.note(event);
         let storage = self.life.storage.kill();
-        self.rise(storage)
+        self.rise(storage, dice)
     }
 
-    fn rise(&mut self, storage: SimStorage) -> Result<(), Disagreement> {
+    fn rise(&mut self, storage: SimStorage, dice: &mut Dice) -> Result<(), Disagreement> {
         storage.limit(u64::MAX);
         self.lives += 1;
-        let seed = self.seed.wrapping_add(u64::from(self.lives) << 32);
-        let (clock, specs) = (Arc::clone(&self.clock), self.specs.clone());
-        self.life = Life::begin(storage, &clock, self.segment_bytes, &specs, seed)?;
+        self.calls.clear();
+        self.later.clear();
+        self.fleeting.clear();
+        let (now_ns, unix_ns) = (self.clock.now_ns(), self.clock.unix_ns());
+        for start in self.starts.values_mut() {
+            // No longer away than when it was published, whatever the wall clock did (P-17).
+            let left = start.not_before_ns.saturating_sub(unix_ns).min(start.delay_ns);
+            start.earliest_ns = now_ns + left;
+        }
+        let birth = Birth {
+            clock: &self.clock,
+            segment_bytes: self.segment_bytes,
+            specs: &self.specs,
+            letters: &self.letters,
+            seed: self.seed.wrapping_add(u64::from(self.lives) << 32),
+        };
+        // Now and then somebody is missing for a while.
+        let missing = dice.one_in(4).then(|| dice.below(self.specs.len()));
+        // What is only in memory has no order before somebody comes: nobody knew of one.
+        let has_order = |at: &usize| {
+            let spec = &self.specs[*at];
+            spec.order == Order::None || !matches!(spec.pattern.as_str(), ">" | "*.x")
+        };
+        let missing = missing.filter(has_order);
+        self.life = Life::begin(storage, &birth, missing)?;
         Ok(())
+    }
+
+    // --- delays ---
+
+    /// A handler asked for its call to be repeated no sooner than that.
+    pub(super) fn asked_for_later(&mut self, at: usize, id: u64, delay_ns: u64) {
+        let retry = &self.specs[at].retry;
+        let bounds = (retry.delay_min.as_nanos() as u64, retry.delay_max.as_nanos() as u64);
+        let due_ns = self.clock.now_ns() + delay_ns.clamp(bounds.0, bounds.1);
+        self.later.insert((at, id), due_ns);
+    }
+
+    /// Nothing is early on the clock that never goes back (P-17).
+    pub(super) fn check_start(
+        &mut self,
+        at: usize,
+        message: &Message,
+        id: u64,
+        attempt: u32,
+    ) -> Result<(), Disagreement> {
+        let now_ns = self.clock.now_ns();
+        let n = tag_of(message.payload()).n;
+        if let Some(due_ns) = self.later.remove(&(at, id)).filter(|due_ns| *due_ns > now_ns) {
+            return Err(format!(
+                "message {n} came back at {now_ns}, not before {due_ns} was asked"
+            ));
+        }
+        let start = self.starts.get(&n).filter(|_| attempt == 1 && message.hops() == 0);
+        match start {
+            Some(start) if start.earliest_ns > now_ns => {
+                Err(format!("message {n} began at {now_ns}, not before {}", start.earliest_ns))
+            }
+            _ => Ok(()),
+        }
     }
 
     // --- looking ---
@@ -305,18 +320,6 @@ impl Host {
         Ok(())
     }
 
-    pub(super) fn list_dead(&mut self) {
-        for letter in self.life.broker.dead_letters().after(0, usize::MAX) {
-            let at = self.specs.iter().position(|spec| spec.owner == letter.owner);
-            let record = Dead {
-                tag: tag_of(letter.message.payload()),
-                subscription: Host::name(at.unwrap_or_default()),
-                cause: letter.cause.label().to_owned(),
-            };
-            self.records.push(Record::Dead(record));
-        }
-    }
-
     pub(super) fn expectations(&self) -> Expectations {
         let listener = |(at, spec): (usize, &SubscriptionSpec)| {
             let order = match spec.order {
@@ -328,7 +331,10 @@ impl Host {
         };
         let listeners = self.specs.iter().enumerate().map(listener).collect();
         // Time is counted in records here: any suffix may go with the power, but no hole may stay.
-        Expectations { sync_interval: u64::MAX / 2, slack: 0, ..Expectations::new(listeners) }
+        let levels = [("m.>", Level::Memory), ("p.>", Level::Process), ("d.>", Level::Disk)];
+        let levels = levels.map(|(pattern, level)| (pattern.to_owned(), level)).into();
+        let sync_interval = u64::MAX / 2;
+        Expectations { sync_interval, slack: 0, levels, ..Expectations::new(listeners) }
     }
 }
 
@@ -348,11 +354,11 @@ fn refused(error: &PublishError) -> Answer {
     if error.is_unknown() { Answer::Unknown } else { Answer::Rejected }
 }
 
-fn tag(delivery: &Delivery) -> Tag {
+pub(super) fn tag(delivery: &Delivery) -> Tag {
     tag_of(delivery.message().payload())
 }
 
-fn tag_of(payload: &[u8]) -> Tag {
+pub(super) fn tag_of(payload: &[u8]) -> Tag {
     let mut n = [0; 8];
     n.copy_from_slice(&payload[..8]);
     Tag::new("p", u64::from_le_bytes(n))
