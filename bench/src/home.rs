@@ -3,16 +3,22 @@
 //! Each plugin is a copy of one library with another number written into its name (names of equal
 //! length), so that as many different files are mapped as there would be in earnest.
 
-use std::{error::Error, fs, os::unix, path::Path, time::Duration};
+use std::{
+    env, fs,
+    os::unix,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use patchbay_host::{Host, HostHandle, Settings};
+use patchbay_measure::entry::Outcome;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::libraries::path_of;
 
-/// Longest wait for all plugins.
-const READY_MAX: Duration = Duration::from_secs(120);
+/// Longest wait for all plugins to be where they should.
+pub const READY_MAX: Duration = Duration::from_secs(120);
 /// Longest orderly end.
 const END_MAX: Duration = Duration::from_secs(20);
 
@@ -35,8 +41,11 @@ pub struct Copies {
     pub count: usize,
 }
 
-/// What anything here may fail with.
-pub type Outcome<T> = Result<T, Box<dyn Error>>;
+/// Where data is kept: where the others have theirs.
+#[must_use]
+pub fn place() -> PathBuf {
+    env::var_os("PATCHBAY_BENCH_DATA").map_or_else(env::temp_dir, PathBuf::from)
+}
 
 /// The name of a copy.
 #[must_use]
@@ -53,7 +62,7 @@ impl Home {
     /// # Errors
     /// When one does not, with its reason.
     pub async fn start(plugins: &[Copies], settings: Value) -> Outcome<Home> {
-        let folder = tempfile::tempdir()?;
+        let folder = tempfile::tempdir_in(place())?;
         let mut wanted = 0;
         for copies in plugins {
             enable(folder.path(), *copies)?;
@@ -64,6 +73,7 @@ impl Home {
                 "enabled": folder.path().join("plugins/enabled"),
                 "libraries": folder.path().join("plugins/libraries"),
                 "store": folder.path().join("data/store"),
+                "journal": folder.path().join("data/journal"),
             },
         });
         if let (Value::Object(all), Value::Object(more)) = (&mut all, settings) {
@@ -80,10 +90,16 @@ impl Home {
         Ok(Home { host, folder })
     }
 
-    /// The folder it works in.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Puts another version of a copy beside the one that runs.
+    ///
+    /// # Errors
+    /// The library cannot be read or written.
+    pub fn add_version(&self, kind: &str, number: usize, version: &str) -> Outcome<()> {
+        let folder = self.folder.path().join("plugins/libraries");
+        let name = name_of(kind, number);
+        let library = fs::read(folder.join(format!("lib{name}.so")))?;
+        let other = renamed(&library, &versioned("1.0.0"), &versioned(version));
+        Ok(fs::write(folder.join(format!("lib{name}-{version}.so")), other)?)
     }
 
     /// Ends the host and removes its folder.
@@ -119,7 +135,12 @@ fn suffix(kind: &str, number: usize) -> String {
     format!("_{kind}_{number:03}")
 }
 
-/// The library with the end of its name overwritten wherever it stands.
+/// A version as it stands in a manifest.
+fn versioned(version: &str) -> String {
+    format!(r#""version": "{version}""#)
+}
+
+/// The library with one text overwritten by another wherever it stands.
 fn renamed(library: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len(), "an equal length keeps every offset");
     let mut renamed = library.to_vec();

@@ -5,7 +5,6 @@
 //! reader compares ratios of one run. How something is measured is `patchbay-measure`'s matter.
 #![forbid(unsafe_code)]
 
-pub mod compare;
 pub mod contender;
 pub mod home;
 pub mod libraries;

@@ -37,6 +37,26 @@ impl Histogram {
         self.len() == 0
     }
 
+    /// All of it as text, for [`read`](Histogram::read).
+    #[must_use]
+    pub fn write(&self) -> String {
+        let counts = self.0.iter().map(|count| count.load(Relaxed)).enumerate();
+        let some = counts.filter(|(_, count)| *count > 0);
+        some.map(|(index, count)| format!("{index} {count}\n")).collect()
+    }
+
+    /// Adds what another one wrote.
+    pub fn read(&self, text: &str) {
+        for line in text.lines() {
+            let Some((index, count)) = line.split_once(' ') else { continue };
+            if let (Ok(index), Ok(count)) = (index.parse::<usize>(), count.parse())
+                && let Some(bucket) = self.0.get(index)
+            {
+                bucket.fetch_add(count, Relaxed);
+            }
+        }
+    }
+
     /// The latency that `share` of all did not exceed, in microseconds.
     #[must_use]
     pub fn micros_at(&self, share: f64) -> f64 {
@@ -85,6 +105,16 @@ mod tests {
             let found = middle(bucket(ns));
             assert!(found.abs_diff(ns) * 30 <= ns + 30, "{ns} was found as {found}");
         }
+    }
+
+    #[test]
+    fn what_was_written_is_added() {
+        let (one, all) = (Histogram::new(), Histogram::new());
+        [5, 50_000, 50_000].into_iter().for_each(|ns| one.add(ns));
+        all.add(5);
+        all.read(&one.write());
+        assert_eq!(all.len(), 4);
+        assert_eq!(all.micros_at(1.0), one.micros_at(1.0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::{allocations, process};
+use crate::{allocations, histogram::Histogram, process, work::Work};
 
 /// What one consumer has finished, on cache lines of its own. One thread writes it.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ struct Line(AtomicU64);
 pub struct Window {
     /// Finished per second.
     pub rate: f64,
-    /// Processor time for one, both sides together, this process only.
+    /// Processor time for one, all sides together, that of servers included.
     pub cpu_ns: f64,
     /// Allocations for one, when they are counted.
     pub allocations: Option<f64>,
@@ -34,6 +34,12 @@ pub struct Window {
     pub threads: u64,
     /// Anonymous memory at the end, bytes.
     pub anonymous: u64,
+    /// Latencies in microseconds at the median, 99 % and 99.9 %, for works that ask for them.
+    pub latency_us: Option<[f64; 3]>,
+    /// Memory for one of what the work is about: a plugin, a message that waits, a subscription.
+    pub bytes_each: Option<f64>,
+    /// How long what the work is about took, milliseconds.
+    pub took_ms: Option<f64>,
 }
 
 // === impl Tally ===
@@ -54,14 +60,39 @@ impl Tally {
     }
 }
 
-/// Lets the work run warm, then measures it for `length`.
-pub fn measure(warm_up: Duration, length: Duration, finished: impl Fn() -> u64) -> Window {
+// === impl Window ===
+
+impl Window {
+    /// The same with the latencies that were seen.
+    #[must_use]
+    pub fn with_latency(mut self, seen: &Histogram) -> Window {
+        self.latency_us = Some([0.5, 0.99, 0.999].map(|share| seen.micros_at(share)));
+        self
+    }
+}
+
+/// How long a contender works before it is measured: half of what is measured, at most a second.
+/// Caches, batch sizes and queues are what they will be then. Latencies count from the start.
+#[must_use]
+pub fn warm_up(work: &Work, length: Duration) -> Duration {
+    if work.is_latency() { Duration::ZERO } else { (length / 2).min(Duration::from_secs(1)) }
+}
+
+/// Lets the work run warm, then measures it for `length`. `server` is the process that does a part
+/// of the work, if there is one.
+pub fn measure(
+    warm_up: Duration,
+    length: Duration,
+    server: Option<u32>,
+    finished: impl Fn() -> u64,
+) -> Window {
+    let cpu_ns = || cpu_ns() + server.map_or(0, process::cpu_ns_of);
     thread::sleep(warm_up);
     let (allocated, cpu, before, start) =
         (allocations::count(), cpu_ns(), finished(), Instant::now());
     thread::sleep(length);
     let (after, elapsed) = (finished(), start.elapsed());
-    let (cpu, allocated) = (cpu_ns() - cpu, allocations::count() - allocated);
+    let (cpu, allocated) = (cpu_ns().saturating_sub(cpu), allocations::count() - allocated);
     let count = after.wrapping_sub(before) as f64;
     let each = |total: u64| total as f64 / count.max(1.0);
     Window {
@@ -70,6 +101,7 @@ pub fn measure(warm_up: Duration, length: Duration, finished: impl Fn() -> u64) 
         allocations: allocations::is_on().then(|| each(allocated)),
         threads: process::threads(),
         anonymous: process::anonymous_bytes(),
+        ..Window::default()
     }
 }
 

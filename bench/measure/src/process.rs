@@ -1,4 +1,4 @@
-//! This process as the kernel sees it.
+//! Processes as the kernel sees them.
 
 use std::{fs, path::Path};
 
@@ -20,6 +20,17 @@ pub fn mappings_below(folder: &Path) -> usize {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let folder = folder.to_string_lossy();
     maps.lines().filter(|line| line.contains(folder.as_ref())).count()
+}
+
+/// Processor time of the threads of another process so far, nanoseconds (`schedstat` of each).
+#[must_use]
+pub fn cpu_ns_of(process: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let ran = threads.filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    ran.sum()
 }
 
 fn status(field: &str) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{histogram::Histogram, meter::Window, work::Work};
+use crate::meter::Window;
 
 /// One measurement of one contender at one work.
 #[derive(Clone, Debug)]
@@ -15,48 +15,44 @@ pub struct Record {
     pub window: Window,
     /// Round trip of a cache line just before, nanoseconds.
     pub round_trip_ns: f64,
-    /// Latencies in microseconds at the median, 99 % and 99.9 %, for works that ask for them.
-    pub latency_us: Option<[f64; 3]>,
-}
-
-// === impl Record ===
-
-impl Record {
-    /// A measurement of `contender` at `work`.
-    #[must_use]
-    pub fn new(contender: &str, work: &Work, round_trip_ns: f64, window: Window) -> Record {
-        let contender = contender.to_owned();
-        Record { contender, work: work.name, window, round_trip_ns, latency_us: None }
-    }
-
-    /// The same with the latencies that were seen.
-    #[must_use]
-    pub fn with_latency(mut self, seen: &Histogram) -> Record {
-        self.latency_us = Some([0.5, 0.99, 0.999].map(|share| seen.micros_at(share)));
-        self
-    }
 }
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let window = &self.window;
+        let Record { contender, work, window, round_trip_ns } = self;
+        let Window { rate, cpu_ns, threads, anonymous, .. } = window;
         write!(
             f,
-            r#"{{"contender":"{}","work":"{}","rate":{:.1},"cpu_ns":{:.1},"threads":{},"anonymous":{},"round_trip_ns":{:.1}"#,
-            self.contender,
-            self.work,
-            window.rate,
-            window.cpu_ns,
-            window.threads,
-            window.anonymous,
-            self.round_trip_ns
+            r#"{{"contender":"{contender}","work":"{work}","rate":{rate:.1},"cpu_ns":{cpu_ns:.1},"threads":{threads},"anonymous":{anonymous},"round_trip_ns":{round_trip_ns:.1}"#,
         )?;
-        if let Some(allocations) = window.allocations {
-            write!(f, r#","allocations":{allocations:.4}"#)?;
-        }
-        if let Some([p50, p99, p999]) = self.latency_us {
-            write!(f, r#","p50_us":{p50:.2},"p99_us":{p99:.2},"p999_us":{p999:.2}"#)?;
+        let [p50, p99, p999] = window.latency_us.map_or([None; 3], |all| all.map(Some));
+        for (name, value) in [
+            ("allocations", window.allocations),
+            ("p50_us", p50),
+            ("p99_us", p99),
+            ("p999_us", p999),
+            ("bytes_each", window.bytes_each),
+            ("took_ms", window.took_ms),
+        ] {
+            if let Some(value) = value {
+                write!(f, r#","{name}":{value:.4}"#)?;
+            }
         }
         f.write_str("}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_read_is_not_in_the_line() {
+        let window = Window { rate: 2.0, took_ms: Some(0.5), ..Window::default() };
+        let record = Record { contender: "a".into(), work: "b", window, round_trip_ns: 1.0 };
+        assert_eq!(
+            record.to_string(),
+            r#"{"contender":"a","work":"b","rate":2.0,"cpu_ns":0.0,"threads":0,"anonymous":0,"round_trip_ns":1.0,"took_ms":0.5000}"#
+        );
     }
 }

@@ -38,12 +38,20 @@ pub enum Kind {
     Request,
     /// It is consumed beside that many consumers who get nothing.
     Among(usize),
-    /// That many wait before the first is consumed.
+    /// That many wait in memory before the first is consumed.
     Depth(usize),
+    /// That many wait in a journal before the first is consumed.
+    Backlog(usize),
+    /// That many waited in a journal when the process that kept it began anew.
+    Recovery(usize),
     /// It survives the death of the process before its publish is answered.
     Process,
     /// It survives a power failure before its publish is answered.
     Disk,
+    /// It is consumed while the consumer's version is replaced, or is not.
+    Replaced,
+    /// That many consumers get nothing.
+    Idle(usize),
     /// The subscribers of a topic are looked up among that many subscriptions.
     Match {
         /// Subscriptions.
@@ -84,6 +92,14 @@ const fn matching(
     Work { name, title, kind: Kind::Match { subscriptions, hot }, ..ONE }
 }
 
+const fn durable(name: &'static str, title: &'static str, in_flight: usize, kind: Kind) -> Work {
+    Work { name, title, in_flight, kind, ..ONE }
+}
+/// Ten consumers in turn, beside others.
+const fn among(name: &'static str, title: &'static str, idle: usize) -> Work {
+    Work { name, title, kind: Kind::Among(idle), topics: 10, ..ONE }
+}
+
 /// Every work there is.
 pub const ALL: &[Work] = &[
     ONE,
@@ -96,43 +112,51 @@ pub const ALL: &[Work] = &[
     Work { name: "fan8-b32", title: "1 to 8, batches of 32", consumers: 8, batch: 32, ..ONE },
     Work { name: "in4", title: "4 to 1, one at a time", publishers: 4, ..ONE },
     Work { name: "in4-b32", title: "4 to 1, batches of 32", publishers: 4, batch: 32, ..ONE },
+    Work { name: "servers", title: "1 to 1 beside servers, batches of 32", batch: 32, ..ONE },
+    grown("split", "1 to 1, while two versions share the messages", Kind::Flow),
     spread("topics-10", "1 to 1, 10 topics", 10),
     spread("topics-100", "1 to 1, 100 topics", 100),
     spread("topics-1k", "1 to 1, 1,000 topics", 1_000),
     spread("topics", "1 to 1, 10,000 topics", 10_000),
     Work { name: "keyed", title: "1,000 keys in order, 2 workers", keys: 1_000, ..ONE },
     Work { name: "latency", title: "one way at 5,000 a second", rate: 5_000, ..ONE },
-    Work { name: "chain3", title: "through 3 plugins", kind: Kind::Chain(3), ..ONE },
-    Work { name: "request", title: "request and reply, 1 in flight", kind: Kind::Request, ..ONE },
-    Work { name: "among10", title: "10 busy plugins", kind: Kind::Among(0), topics: 10, ..ONE },
-    Work { name: "among100", title: "10 busy of 100", kind: Kind::Among(90), topics: 10, ..ONE },
-    Work { name: "among500", title: "10 busy of 500", kind: Kind::Among(490), topics: 10, ..ONE },
-    Work { name: "among999", title: "10 busy of 999", kind: Kind::Among(989), topics: 10, ..ONE },
+    Work {
+        name: "replaced",
+        title: "100,000 a second, while the version is replaced",
+        rate: 100_000,
+        kind: Kind::Replaced,
+        ..ONE
+    },
+    Work {
+        name: "rollback",
+        title: "100,000 a second, from rollback to the old version at work",
+        rate: 100_000,
+        kind: Kind::Replaced,
+        ..ONE
+    },
+    grown("chain3", "through 3 plugins", Kind::Chain(3)),
+    grown("request", "request and reply, 1 in flight", Kind::Request),
+    grown("among1", "1 busy plugin", Kind::Among(0)),
+    among("among10", "10 busy plugins", 0),
+    among("among100", "10 busy of 100", 90),
+    among("among500", "10 busy of 500", 490),
+    among("among999", "10 busy of 999", 989),
+    grown("idle500", "500 plugins that have nothing to do", Kind::Idle(500)),
     grown("depth-1k", "1,000 wait, then drained", Kind::Depth(1_000)),
     grown("depth-10k", "10,000 wait, then drained", Kind::Depth(10_000)),
     grown("depth-100k", "100,000 wait, then drained", Kind::Depth(100_000)),
     grown("depth-1m", "1,000,000 wait, then drained", Kind::Depth(1_000_000)),
-    Work {
-        name: "process",
-        title: "level process, publish to settled",
-        in_flight: 256,
-        kind: Kind::Process,
-        ..ONE
-    },
-    Work {
-        name: "disk-1",
-        title: "level disk, 1 in flight",
-        in_flight: 1,
-        kind: Kind::Disk,
-        ..ONE
-    },
-    Work {
-        name: "disk-256",
-        title: "level disk, 256 in flight",
-        in_flight: 256,
-        kind: Kind::Disk,
-        ..ONE
-    },
+    grown("backlog-10k", "10,000 wait in the journal, then drained", Kind::Backlog(10_000)),
+    grown("backlog-100k", "100,000 wait in the journal, then drained", Kind::Backlog(100_000)),
+    grown("backlog-1m", "1,000,000 wait in the journal, then drained", Kind::Backlog(1_000_000)),
+    grown("backlog-10m", "10,000,000 wait in the journal, then drained", Kind::Backlog(10_000_000)),
+    grown("recovery-1m", "1,000,000 unsettled found at a start", Kind::Recovery(1_000_000)),
+    durable("process-1", "level process, publish to settled, 1 in flight", 1, Kind::Process),
+    durable("process-64", "level process, publish to settled, 64 in flight", 64, Kind::Process),
+    durable("process-256", "level process, publish to settled, 256 in flight", 256, Kind::Process),
+    durable("disk-1", "level disk, 1 in flight", 1, Kind::Disk),
+    durable("disk-64", "level disk, 64 in flight", 64, Kind::Disk),
+    durable("disk-256", "level disk, 256 in flight", 256, Kind::Disk),
     matching("match-1k-cold", "match a new topic, 1 k subscriptions", 1_000, false),
     matching("match-1k-hot", "match a known topic, 1 k subscriptions", 1_000, true),
     matching("match-10k-cold", "match a new topic, 10 k subscriptions", 10_000, false),

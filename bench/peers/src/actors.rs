@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use patchbay_measure::work::Kind;
+use patchbay_measure::{entry::Outcome, work::Kind};
 use ractor::{
     Actor, ActorProcessingErr, ActorRef,
     factory::{
@@ -11,10 +11,7 @@ use ractor::{
     },
 };
 
-use crate::{
-    Outcome,
-    crew::{Consumer, Crew, Shared, fresh, pace},
-};
+use crate::crew::{Consumer, Crew, Shared, fresh, pace};
 
 const MAILBOX: usize = 1024;
 
@@ -27,11 +24,7 @@ impl fmt::Debug for Letter {
 }
 
 fn only(crew: &Crew, name: &str, keyed: bool) -> Outcome<()> {
-    let work = crew.work;
-    if work.kind == Kind::Flow && (work.keys > 0) == keyed {
-        return Ok(());
-    }
-    Err(format!("`{name}` does not do `{}`", work.name).into())
+    crew.only(name, crew.work.kind == Kind::Flow && (crew.work.keys > 0) == keyed)
 }
 
 // === ractor ===

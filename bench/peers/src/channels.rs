@@ -2,73 +2,110 @@
 
 use std::thread;
 
-use patchbay_measure::work::Kind;
+use patchbay_measure::{entry::Outcome, source::Source, work::Kind};
 
-use crate::{
-    Outcome,
-    crew::{Crew, Shared, fresh},
-};
+use crate::crew::{Consumer, Crew, Shared, fresh};
 
 /// Messages a queue holds.
 const CAPACITY: usize = 1024;
 
-fn only_flow(crew: &Crew, name: &str, batched: bool) -> Outcome<()> {
-    let work = crew.work;
-    let fits = matches!(work.kind, Kind::Flow) && work.keys == 0 && (work.batch > 1) == batched;
-    // A channel sends one at a time; beside batches it stands as the base all the same.
-    if fits || (matches!(work.kind, Kind::Flow) && work.keys == 0 && !batched) {
-        return Ok(());
-    }
-    Err(format!("`{name}` does not do `{}`", work.name).into())
+/// Messages go to all consumers, and keep no order by key. Whoever sends one at a time stands as the
+/// base beside batches all the same.
+fn only_flow(crew: &Crew, name: &str) -> Outcome<()> {
+    crew.only(name, crew.work.kind == Kind::Flow && crew.work.keys == 0)
 }
 
-/// A queue for each consumer, a task for each publisher and consumer.
-macro_rules! tasks {
-    ($crew:expr, $make:expr, |$receiver:ident, $consumer:ident| $consume:block) => {{
-        let crew: &Crew = $crew;
-        let mut senders = Vec::new();
-        for _ in 0..crew.work.consumers {
-            #[allow(unused_mut)]
-            let (sender, mut $receiver) = $make;
-            senders.push(sender);
-            let $consumer = crew.consumer();
-            crew.runtime.spawn(async move { $consume });
+/// The sending end of a queue. False when nobody reads it any more.
+trait Sink<T>: Clone + Send + 'static {
+    fn put(&self, item: T) -> impl Future<Output = bool> + Send;
+}
+
+impl<T: Send + 'static> Sink<T> for tokio::sync::mpsc::Sender<T> {
+    async fn put(&self, item: T) -> bool {
+        self.send(item).await.is_ok()
+    }
+}
+
+impl<T: Send + 'static> Sink<T> for flume::Sender<T> {
+    async fn put(&self, item: T) -> bool {
+        self.send_async(item).await.is_ok()
+    }
+}
+
+impl<T: Send + 'static> Sink<T> for kanal::AsyncSender<T> {
+    async fn put(&self, item: T) -> bool {
+        self.send(item).await.is_ok()
+    }
+}
+
+/// Blocks: for publishers with a thread of their own.
+impl<T: Send + 'static> Sink<T> for crossbeam_channel::Sender<T> {
+    async fn put(&self, item: T) -> bool {
+        self.send(item).is_ok()
+    }
+}
+
+/// A queue for each consumer of `crew`, made and read as it is said.
+fn queues<T, S: Sink<T>, R>(
+    crew: &Crew,
+    make: impl Fn() -> (S, R),
+    mut read: impl FnMut(R, Consumer),
+) -> Vec<S> {
+    let queues = (0..crew.work.consumers).map(|_| {
+        let (sender, receiver) = make();
+        read(receiver, crew.consumer());
+        sender
+    });
+    queues.collect()
+}
+
+/// Puts what `make` makes into all of `sinks`.
+async fn feed<T: Clone + Send, S: Sink<T>>(
+    sinks: Vec<S>,
+    mut source: Source,
+    make: impl Fn(&mut Source) -> Option<T>,
+) {
+    let Some((first, others)) = sinks.split_first() else { return };
+    while let Some(item) = make(&mut source) {
+        for other in others {
+            if !other.put(item.clone()).await {
+                return;
+            }
         }
-        for n in 0..crew.work.publishers {
-            let (senders, mut source) = (senders.clone(), crew.source(n));
-            crew.publish(async move {
-                let Some((first, others)) = senders.split_first() else { return };
-                while let Some(message) = fresh(&mut source) {
-                    for other in others {
-                        if other.send(Shared::clone(&message)).await.is_err() {
-                            return;
-                        }
-                    }
-                    if first.send(message).await.is_err() {
-                        return;
-                    }
-                }
-            });
+        if !first.put(item).await {
+            return;
         }
-    }};
+    }
+}
+
+/// A task for each publisher.
+fn publish<S: Sink<Shared> + Sync>(crew: &Crew, sinks: &[S]) {
+    for n in 0..crew.work.publishers {
+        crew.publish(feed(sinks.to_vec(), crew.source(n), fresh));
+    }
 }
 
 pub(crate) fn tokio_mpsc(crew: &Crew, name: &str) -> Outcome<()> {
     if crew.work.kind == Kind::Request {
-        return round_trip(crew);
+        round_trip(crew);
+        return Ok(());
     }
-    only_flow(crew, name, false)?;
-    tasks!(crew, tokio::sync::mpsc::channel::<Shared>(CAPACITY), |receiver, consumer| {
-        while let Some(message) = receiver.recv().await {
-            consumer.finish(&message.payload);
-        }
+    only_flow(crew, name)?;
+    let make = || tokio::sync::mpsc::channel::<Shared>(CAPACITY);
+    let sinks = queues(crew, make, |mut receiver, consumer| {
+        crew.runtime.spawn(async move {
+            while let Some(message) = receiver.recv().await {
+                consumer.finish(&message.payload);
+            }
+        });
     });
+    publish(crew, &sinks);
     Ok(())
 }
 
 /// Two bare hops between two threads: there and back, one message under way. Two tasks of one
 /// runtime would sit on one worker and never wait for each other, which no plugin's lane does.
-fn round_trip(crew: &Crew) -> Outcome<()> {
+fn round_trip(crew: &Crew) {
     let (ask, mut asked) = tokio::sync::mpsc::channel::<Shared>(CAPACITY);
     let (answer, mut answered) = tokio::sync::mpsc::channel::<Shared>(CAPACITY);
     let (consumer, mut source) = (crew.consumer(), crew.source(0));
@@ -88,49 +125,34 @@ fn round_trip(crew: &Crew) -> Outcome<()> {
             consumer.finish(&message.payload);
         }
     });
-    Ok(())
 }
 
 pub(crate) fn tokio_vec(crew: &Crew, name: &str) -> Outcome<()> {
-    only_flow(crew, name, true)?;
     let batch = crew.work.batch;
-    let mut senders = Vec::new();
-    for _ in 0..crew.work.consumers {
-        let (sender, mut receiver) = tokio::sync::mpsc::channel::<Vec<Shared>>(CAPACITY / batch);
-        senders.push(sender);
-        let consumer = crew.consumer();
+    crew.only(name, crew.work.kind == Kind::Flow && crew.work.keys == 0 && batch > 1)?;
+    let make = || tokio::sync::mpsc::channel::<Vec<Shared>>(CAPACITY / batch);
+    let sinks = queues(crew, make, |mut receiver, consumer| {
         crew.runtime.spawn(async move {
             while let Some(messages) = receiver.recv().await {
                 messages.iter().for_each(|message| consumer.finish(&message.payload));
             }
         });
-    }
+    });
     for n in 0..crew.work.publishers {
-        let (senders, mut source) = (senders.clone(), crew.source(n));
-        crew.publish(async move {
-            let Some((first, others)) = senders.split_first() else { return };
-            loop {
-                let mut messages = Vec::with_capacity(batch);
-                while messages.len() < batch {
-                    let Some(message) = fresh(&mut source) else { return };
-                    messages.push(message);
-                }
-                for other in others {
-                    if other.send(messages.clone()).await.is_err() {
-                        return;
-                    }
-                }
-                if first.send(messages).await.is_err() {
-                    return;
-                }
+        let make = move |source: &mut Source| -> Option<Vec<Shared>> {
+            let mut messages = Vec::with_capacity(batch);
+            while messages.len() < batch {
+                messages.push(fresh(source)?);
             }
-        });
+            Some(messages)
+        };
+        crew.publish(feed(sinks.clone(), crew.source(n), make));
     }
     Ok(())
 }
 
 pub(crate) fn tokio_broadcast(crew: &Crew, name: &str) -> Outcome<()> {
-    only_flow(crew, name, false)?;
+    only_flow(crew, name)?;
     let (sender, _) = tokio::sync::broadcast::channel::<Shared>(CAPACITY);
     let mut consumers = Vec::new();
     for _ in 0..crew.work.consumers {
@@ -165,88 +187,71 @@ pub(crate) fn tokio_broadcast(crew: &Crew, name: &str) -> Outcome<()> {
 }
 
 pub(crate) fn flume(crew: &Crew, name: &str) -> Outcome<()> {
-    only_flow(crew, name, false)?;
-    let mut senders = Vec::new();
-    for _ in 0..crew.work.consumers {
-        let (sender, receiver) = flume::bounded::<Shared>(CAPACITY);
-        senders.push(sender);
-        let consumer = crew.consumer();
-        crew.runtime.spawn(async move {
-            while let Ok(message) = receiver.recv_async().await {
-                consumer.finish(&message.payload);
-            }
-        });
-    }
-    for n in 0..crew.work.publishers {
-        let (senders, mut source) = (senders.clone(), crew.source(n));
-        crew.publish(async move {
-            let Some((first, others)) = senders.split_first() else { return };
-            while let Some(message) = fresh(&mut source) {
-                for other in others {
-                    if other.send_async(Shared::clone(&message)).await.is_err() {
-                        return;
-                    }
+    only_flow(crew, name)?;
+    let sinks = queues(
+        crew,
+        || flume::bounded::<Shared>(CAPACITY),
+        |receiver, consumer| {
+            crew.runtime.spawn(async move {
+                while let Ok(message) = receiver.recv_async().await {
+                    consumer.finish(&message.payload);
                 }
-                if first.send_async(message).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
+            });
+        },
+    );
+    publish(crew, &sinks);
     Ok(())
 }
 
 pub(crate) fn kanal(crew: &Crew, name: &str) -> Outcome<()> {
-    only_flow(crew, name, false)?;
-    tasks!(crew, kanal::bounded_async::<Shared>(CAPACITY), |receiver, consumer| {
-        while let Ok(message) = receiver.recv().await {
-            consumer.finish(&message.payload);
-        }
-    });
+    only_flow(crew, name)?;
+    let sinks = queues(
+        crew,
+        || kanal::bounded_async::<Shared>(CAPACITY),
+        |receiver, consumer| {
+            crew.runtime.spawn(async move {
+                while let Ok(message) = receiver.recv().await {
+                    consumer.finish(&message.payload);
+                }
+            });
+        },
+    );
+    publish(crew, &sinks);
     Ok(())
 }
 
 pub(crate) fn kanal_drain(crew: &Crew, name: &str) -> Outcome<()> {
-    only_flow(crew, name, false)?;
-    tasks!(crew, kanal::bounded_async::<Shared>(CAPACITY), |receiver, consumer| {
-        let mut more = Vec::with_capacity(CAPACITY);
-        while let Ok(message) = receiver.recv().await {
-            consumer.finish(&message.payload);
-            if receiver.drain_into(&mut more).is_err() {
-                return;
-            }
-            more.drain(..).for_each(|message: Shared| consumer.finish(&message.payload));
-        }
-    });
+    only_flow(crew, name)?;
+    let sinks = queues(
+        crew,
+        || kanal::bounded_async::<Shared>(CAPACITY),
+        |receiver, consumer| {
+            crew.runtime.spawn(async move {
+                let mut more = Vec::with_capacity(CAPACITY);
+                while let Ok(message) = receiver.recv().await {
+                    consumer.finish(&message.payload);
+                    if receiver.drain_into(&mut more).is_err() {
+                        return;
+                    }
+                    more.drain(..).for_each(|message: Shared| consumer.finish(&message.payload));
+                }
+            });
+        },
+    );
+    publish(crew, &sinks);
     Ok(())
 }
 
 pub(crate) fn crossbeam(crew: &Crew, name: &str) -> Outcome<()> {
-    only_flow(crew, name, false)?;
-    let mut senders = Vec::new();
-    for _ in 0..crew.work.consumers {
-        let (sender, receiver) = crossbeam_channel::bounded::<Shared>(CAPACITY);
-        senders.push(sender);
-        let consumer = crew.consumer();
+    only_flow(crew, name)?;
+    let make = || crossbeam_channel::bounded::<Shared>(CAPACITY);
+    let sinks = queues(crew, make, |receiver, consumer| {
         thread::spawn(move || {
             receiver.iter().for_each(|message| consumer.finish(&message.payload));
         });
-    }
+    });
     for n in 0..crew.work.publishers {
-        let (senders, mut source) = (senders.clone(), crew.source(n));
-        thread::spawn(move || {
-            let Some((first, others)) = senders.split_first() else { return };
-            while let Some(message) = fresh(&mut source) {
-                for other in others {
-                    if other.send(Shared::clone(&message)).is_err() {
-                        return;
-                    }
-                }
-                if first.send(message).is_err() {
-                    return;
-                }
-            }
-        });
+        crew.publish_on_thread(feed(sinks.clone(), crew.source(n), fresh));
     }
     Ok(())
 }

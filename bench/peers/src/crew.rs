@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
@@ -11,14 +11,13 @@ use std::{
 
 use bytes::Bytes;
 use patchbay_measure::{
+    entry::Outcome,
     histogram::Histogram,
     meter::{self, Tally, Window},
     source::{Source, age_ns},
     work::Work,
 };
 use tokio::runtime::{Builder, Runtime};
-
-use crate::Outcome;
 
 /// Messages that may be under way where a queue is not bounded by itself.
 const CREDIT: u64 = 4096;
@@ -41,6 +40,8 @@ pub(crate) struct Crew {
     tallies: Mutex<Vec<Tally>>,
     /// What went wrong where nobody could be told.
     failure: Arc<Mutex<Option<String>>>,
+    /// The process that does a part of the work.
+    server: OnceLock<u32>,
 }
 
 /// A consumer's book.
@@ -61,7 +62,16 @@ impl Crew {
             ages: Arc::new(Histogram::new()),
             tallies: Mutex::default(),
             failure: Arc::default(),
+            server: OnceLock::new(),
         })
+    }
+
+    /// Goes on only if the contender of that name does this work.
+    pub(crate) fn only(&self, name: &str, fits: bool) -> Outcome<()> {
+        if fits {
+            return Ok(());
+        }
+        Err(format!("`{name}` does not do `{}`", self.work.name).into())
     }
 
     /// A consumer that counts.
@@ -79,11 +89,16 @@ impl Crew {
     /// Runs a publisher: at a fixed rate on a thread, because it sleeps; else as a task.
     pub(crate) fn publish(&self, publisher: impl Future<Output = ()> + Send + 'static) {
         if self.work.is_latency() {
-            let handle = self.runtime.handle().clone();
-            thread::spawn(move || handle.block_on(publisher));
+            self.publish_on_thread(publisher);
         } else {
             self.runtime.spawn(publisher);
         }
+    }
+
+    /// Runs a publisher on a thread of its own.
+    pub(crate) fn publish_on_thread(&self, publisher: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.runtime.handle().clone();
+        thread::spawn(move || handle.block_on(publisher));
     }
 
     /// For a task that cannot go on.
@@ -95,22 +110,30 @@ impl Crew {
         }
     }
 
-    /// Works warm, then counts.
-    pub(crate) fn measure(&self, length: Duration) -> Outcome<Window> {
-        let warm_up = if self.work.is_latency() { Duration::ZERO } else { length / 2 };
-        let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let window = meter::measure(warm_up.min(Duration::from_secs(1)), length, || {
-            tallies.iter().map(Tally::get).sum()
-        });
-        self.stop.store(true, Relaxed);
-        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(failure) => Err(failure.into()),
-            None => Ok(window),
-        }
+    /// Where a server is; its processor time counts from now on.
+    #[cfg(feature = "servers")]
+    pub(crate) fn address(&self, server: &str) -> Outcome<String> {
+        let variable = format!("PATCHBAY_BENCH_{server}");
+        let said = |variable: &str| {
+            std::env::var(variable)
+                .map_err(|_| format!("{variable} is not set\ntry: eval \"$(bench/peers.sh up)\""))
+        };
+        let process = said(&format!("{variable}_PROCESS"))?.parse()?;
+        let _: Result<(), u32> = self.server.set(process);
+        Ok(said(&variable)?)
     }
 
-    pub(crate) fn ages(&self) -> Arc<Histogram> {
-        Arc::clone(&self.ages)
+    /// Works warm, then counts.
+    pub(crate) fn measure(&self, length: Duration) -> Outcome<Window> {
+        let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (warm_up, server) = (meter::warm_up(&self.work, length), self.server.get().copied());
+        let finished = || tallies.iter().map(Tally::get).sum();
+        let window = meter::measure(warm_up, length, server, finished);
+        self.stop.store(true, Relaxed);
+        if let Some(failure) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(failure.into());
+        }
+        Ok(if self.work.is_latency() { window.with_latency(&self.ages) } else { window })
     }
 }
 

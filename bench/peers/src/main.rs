@@ -1,7 +1,6 @@
 //! Runs one of those whom Patchbay is compared with at one work and prints one line of JSON.
 //!
-//! `patchbay-peers NAME WORK MILLISECONDS [--allocations]`, or `patchbay-peers --list`. What needs a
-//! server finds it by the variables that `bench/peers.sh up` prints.
+//! What needs a server finds it by the variables that `bench/peers.sh up` prints.
 #![forbid(unsafe_code)]
 
 mod actors;
@@ -17,22 +16,18 @@ mod zenoh_local;
 #[cfg(feature = "servers")]
 mod zeromq;
 
-use std::{error::Error, process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use patchbay_measure::{
-    allocations::{self, Counting},
-    distance,
-    record::Record,
-    work::Work,
+    allocations::Counting,
+    entry::{self, Asked, Outcome},
+    meter::Window,
 };
 
 use crate::crew::Crew;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// What anything here may fail with.
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// A name, what it is, and who starts it.
 struct Contender(&'static str, &'static str, fn(&Crew, &str) -> Outcome<()>);
@@ -74,7 +69,11 @@ const ALL: &[Contender] = &[
     #[cfg(feature = "servers")]
     Contender("redis", "Redis Streams, append only file without fsync", streams::redis),
     #[cfg(feature = "servers")]
-    Contender("redis-always", "Redis Streams, appendfsync always", streams::redis),
+    Contender("redis-everysec", "Redis Streams, appendfsync everysec", streams::redis),
+    #[cfg(feature = "servers")]
+    Contender("redis-always", "Redis Streams, appendfsync always, pipelines of 64", streams::redis),
+    #[cfg(feature = "servers")]
+    Contender("redis-always-256", "the same, pipelines of 256", streams::redis),
     #[cfg(feature = "servers")]
     Contender("zmq-inproc", "libzmq, PUSH and PULL in one process", zeromq::push_pull),
     #[cfg(feature = "servers")]
@@ -84,43 +83,16 @@ const ALL: &[Contender] = &[
 ];
 
 fn main() -> ExitCode {
-    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
-        Ok(line) => {
-            println!("{line}");
-            // Threads of peers that never end by themselves end here.
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    entry::main(ALL.iter().map(|Contender(name, what, _)| (*name, *what)), run)
 }
 
-fn run(arguments: &[String]) -> Outcome<String> {
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (name, work, length) = match &arguments[..] {
-        ["--list"] => {
-            let lines = ALL.iter().map(|Contender(name, what, _)| format!("{name}\t{what}"));
-            return Ok(lines.collect::<Vec<_>>().join("\n"));
-        }
-        [name, work, length] => (name, work, length),
-        [name, work, length, "--allocations"] => {
-            allocations::start();
-            (name, work, length)
-        }
-        _ => return Err("usage: patchbay-peers NAME WORK MILLISECONDS [--allocations]".into()),
+fn run(asked: &Asked<'_>) -> Outcome<Window> {
+    let Some(Contender(name, _, start)) =
+        ALL.iter().find(|Contender(name, ..)| *name == asked.contender)
+    else {
+        return asked.refused();
     };
-    let work = Work::named(work).ok_or_else(|| format!("there is no work `{work}`"))?;
-    let Contender(name, _, start) = ALL
-        .iter()
-        .find(|Contender(known, ..)| known == name)
-        .ok_or_else(|| format!("there is no contender `{name}` in this build"))?;
-    let distance = distance::round_trip_ns();
-    let crew = Crew::new(*work)?;
+    let crew = Crew::new(*asked.work)?;
     start(&crew, name)?;
-    let window = crew.measure(Duration::from_millis(length.parse()?))?;
-    let record = Record::new(name, work, distance, window);
-    let ages = crew.ages();
-    Ok(if work.is_latency() { record.with_latency(&ages) } else { record }.to_string())
+    crew.measure(asked.length)
 }

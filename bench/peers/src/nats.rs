@@ -1,6 +1,6 @@
 //! NATS: its core, which forgets, and JetStream, which keeps.
 
-use std::{env, future::IntoFuture, time::Duration};
+use std::{future::IntoFuture, time::Duration};
 
 use async_nats::jetstream::{
     self, consumer,
@@ -8,26 +8,17 @@ use async_nats::jetstream::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use patchbay_measure::work::Kind;
+use patchbay_measure::{entry::Outcome, work::Kind};
 
-use crate::{
-    Outcome,
-    crew::{Crew, pace},
-};
+use crate::crew::{Crew, pace};
 
 /// Messages fetched at once.
 const FETCH: usize = 256;
 
-fn address(variable: &str) -> Outcome<String> {
-    env::var(variable).map_err(|_| format!("{variable} is not set\ntry: bench/peers.sh up").into())
-}
-
 pub(crate) fn core(crew: &Crew, name: &str) -> Outcome<()> {
     let work = crew.work;
-    if work.kind != Kind::Flow || work.keys > 0 {
-        return Err(format!("`{name}` does not do `{}`", work.name).into());
-    }
-    let address = address("PATCHBAY_BENCH_NATS")?;
+    crew.only(name, work.kind == Kind::Flow && work.keys == 0)?;
+    let address = crew.address("NATS")?;
     let subject = format!("bench.{}", std::process::id());
     let mut consumers = Vec::new();
     for _ in 0..work.consumers {
@@ -77,11 +68,8 @@ pub(crate) fn jetstream(crew: &Crew, name: &str) -> Outcome<()> {
         Kind::Disk => always,
         _ => false,
     };
-    if !fits || work.is_latency() {
-        return Err(format!("`{name}` does not do `{}`", work.name).into());
-    }
-    let address =
-        address(if always { "PATCHBAY_BENCH_NATS_ALWAYS" } else { "PATCHBAY_BENCH_NATS" })?;
+    crew.only(name, fits && !work.is_latency())?;
+    let address = crew.address(if always { "NATS_ALWAYS" } else { "NATS" })?;
     let subject = format!("stream.{}", std::process::id());
     let storage = if name == "jetstream-memory" { StorageType::Memory } else { StorageType::File };
     let stream_name = format!("bench-{}", std::process::id());

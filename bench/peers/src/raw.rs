@@ -2,18 +2,16 @@
 
 use std::{fs::File, os::unix::fs::FileExt, sync::atomic::Ordering::Relaxed, thread};
 
-use patchbay_measure::work::Kind;
+use patchbay_measure::{entry::Outcome, work::Kind};
 
-use crate::{Outcome, crew::Crew};
+use crate::crew::Crew;
 
 /// The file is written over from its start when it is full.
 const FILE: usize = 32 << 20;
 
 pub(crate) fn append(crew: &Crew, name: &str) -> Outcome<()> {
     let (work, stop, consumer) = (crew.work, crew.stop.clone(), crew.consumer());
-    if work.kind != Kind::Disk || work.in_flight != 1 {
-        return Err(format!("`{name}` does not do `{}`", work.name).into());
-    }
+    crew.only(name, work.kind == Kind::Disk && work.in_flight == 1)?;
     // Where the others have their data; the name is gone at once, the file with the process.
     let folder =
         std::env::var_os("PATCHBAY_BENCH_DATA").unwrap_or_else(|| std::env::temp_dir().into());

@@ -1,17 +1,14 @@
 //! Redis Streams: appended by pipelines, read by a consumer group, acknowledged.
 
-use std::{env, sync::atomic::Ordering::Relaxed, thread};
+use std::{sync::atomic::Ordering::Relaxed, thread};
 
-use patchbay_measure::work::Kind;
+use patchbay_measure::{entry::Outcome, work::Kind};
 use redis::{
     Client, Connection, RedisError,
     streams::{StreamReadOptions, StreamReadReply},
 };
 
-use crate::{
-    Outcome,
-    crew::{Consumer, Crew},
-};
+use crate::crew::{Consumer, Crew};
 
 /// Commands of one pipeline, where the work does not say how many may be unanswered.
 const PIPELINE: usize = 64;
@@ -23,19 +20,20 @@ const FIELD: &str = "m";
 /// With or without an fsync before the answer, by the contender's name.
 pub(crate) fn redis(crew: &Crew, name: &str) -> Outcome<()> {
     let work = crew.work;
-    let always = name == "redis-always";
+    let (server, most, is_always) = match name {
+        "redis-always" => ("REDIS_ALWAYS", PIPELINE, true),
+        "redis-always-256" => ("REDIS_ALWAYS", 256, true),
+        "redis-everysec" => ("REDIS_EVERYSEC", PIPELINE, false),
+        _ => ("REDIS", PIPELINE, false),
+    };
     let fits = match work.kind {
-        Kind::Flow => work.publishers == 1 && work.consumers == 1 && work.keys == 0 && !always,
-        Kind::Process => !always,
-        Kind::Disk => always,
+        Kind::Flow => work.publishers == 1 && work.consumers == 1 && work.keys == 0,
+        Kind::Process => !is_always,
+        Kind::Disk => is_always,
         _ => false,
     };
-    if !fits || work.is_latency() {
-        return Err(format!("`{name}` does not do `{}`", work.name).into());
-    }
-    let variable = if always { "PATCHBAY_BENCH_REDIS_ALWAYS" } else { "PATCHBAY_BENCH_REDIS" };
-    let address =
-        env::var(variable).map_err(|_| format!("{variable} is not set\ntry: bench/peers.sh up"))?;
+    crew.only(name, fits && !work.is_latency())?;
+    let address = crew.address(server)?;
     let client = Client::open(address)?;
     let stream = format!("bench-{}", std::process::id());
     let mut connection = client.get_connection()?;
@@ -53,7 +51,7 @@ pub(crate) fn redis(crew: &Crew, name: &str) -> Outcome<()> {
         }
     };
     thread::spawn(reading);
-    let pipeline = if work.in_flight == 0 { PIPELINE } else { work.in_flight.min(PIPELINE) };
+    let pipeline = if work.in_flight == 0 { most } else { work.in_flight.min(most) };
     let mut source = crew.source(0);
     thread::spawn(move || {
         loop {

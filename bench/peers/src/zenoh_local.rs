@@ -1,18 +1,16 @@
 //! zenoh within one process: publisher and subscriber in one session, through a FIFO channel.
 
-use patchbay_measure::work::Kind;
+use patchbay_measure::{entry::Outcome, work::Kind};
 use zenoh::{Config, Wait, handlers::FifoChannel};
 
-use crate::{Outcome, crew::Crew};
+use crate::crew::Crew;
 
 const CAPACITY: usize = 1024;
 const KEY: &str = "bench/topic";
 
 pub(crate) fn fifo(crew: &Crew, name: &str) -> Outcome<()> {
     let work = crew.work;
-    if work.kind != Kind::Flow || work.keys > 0 {
-        return Err(format!("`{name}` does not do `{}`", work.name).into());
-    }
+    crew.only(name, work.kind == Kind::Flow && work.keys == 0)?;
     let mut config = Config::default();
     for (key, value) in
         [("scouting/multicast/enabled", "false"), ("listen/endpoints", "[]"), ("mode", "\"peer\"")]

@@ -2,13 +2,10 @@
 
 use std::{thread, time::Duration};
 
-use patchbay_measure::work::Kind;
+use patchbay_measure::{entry::Outcome, work::Kind};
 use zmq::{Context, PULL, PUSH, SNDMORE, SUB, Socket, XPUB, XSUB};
 
-use crate::{
-    Outcome,
-    crew::{Consumer, Crew},
-};
+use crate::crew::{Consumer, Crew};
 
 /// Messages a socket holds for each peer.
 const HIGH_WATER: i32 = 1024;
@@ -19,9 +16,7 @@ const TOPIC: &str = "bench.topic";
 /// In the process or over loopback, by the contender's name.
 pub(crate) fn push_pull(crew: &Crew, name: &str) -> Outcome<()> {
     let work = crew.work;
-    if work.kind != Kind::Flow || work.keys > 0 || work.consumers > 1 {
-        return Err(format!("`{name}` does not do `{}`", work.name).into());
-    }
+    crew.only(name, work.kind == Kind::Flow && work.keys == 0 && work.consumers == 1)?;
     let context = Context::new();
     let pull = socket(&context, PULL)?;
     pull.bind(if name == "zmq-tcp" { "tcp://127.0.0.1:*" } else { "inproc://bench" })?;
@@ -47,9 +42,7 @@ pub(crate) fn push_pull(crew: &Crew, name: &str) -> Outcome<()> {
 /// Publishers and subscribers, with a proxy between them.
 pub(crate) fn proxy(crew: &Crew, name: &str) -> Outcome<()> {
     let work = crew.work;
-    if work.kind != Kind::Flow || work.keys > 0 {
-        return Err(format!("`{name}` does not do `{}`", work.name).into());
-    }
+    crew.only(name, work.kind == Kind::Flow && work.keys == 0)?;
     let context = Context::new();
     let (front, back) = (socket(&context, XSUB)?, socket(&context, XPUB)?);
     front.bind("tcp://127.0.0.1:*")?;

@@ -1,28 +1,21 @@
 //! The bus without a host: lanes made here, which do what the pool's do and hand a message to
 //! nobody.
 
-use std::{
-    hint,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{hint, sync::Arc, thread, time::Instant};
 
 use patchbay_bus::{
     Begin, Broker, BrokerConfig, Order, Overflow, Park, QueueLimits, Seat, Split, Subscription,
     SubscriptionSpec, SystemClock, Taken,
 };
 use patchbay_measure::{
+    entry::{Asked, Outcome},
     histogram::Histogram,
     meter::{self, Tally, Window},
-    record::Record,
     source::age_ns,
-    work::Work,
 };
 use patchbay_wire::TopicPattern;
 
-use super::{TOPIC, publishing::Publishers, warm_up};
-use crate::home::Outcome;
+use super::{TOPIC, publishing::Publishers};
 
 /// The two generations of a split, and the share of the second.
 const GENERATIONS: [u64; 2] = [1, 2];
@@ -33,12 +26,9 @@ const TARGET_NS: f64 = 100_000.0;
 const LULL_SPINS: u32 = 64;
 const LULL_BELOW: usize = 32;
 
-pub(super) fn run(
-    work: &Work,
-    split: bool,
-    length: Duration,
-    record: impl Fn(Window) -> Record,
-) -> Outcome<Record> {
+pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
+    let Asked { contender, work, length } = *asked;
+    let split = contender == "patchbay-bus-split";
     let broker = Broker::new(BrokerConfig::default(), Arc::new(SystemClock));
     let ages = Arc::new(Histogram::new());
     let (mut subscriptions, mut lanes, mut tallies) = (Vec::new(), Vec::new(), Vec::new());
@@ -77,8 +67,8 @@ pub(super) fn run(
         many => (0..many).map(|number| format!("bench.topic.{number}")).collect(),
     };
     let publishers = Publishers::start(work, &topics, || broker.publisher("bench"));
-    let warm_up = if work.is_latency() { Duration::ZERO } else { warm_up(length) };
-    let window = meter::measure(warm_up, length, || tallies.iter().map(Tally::get).sum());
+    let finished = || tallies.iter().map(Tally::get).sum();
+    let window = meter::measure(meter::warm_up(work, length), length, None, finished);
     publishers.stop();
     for subscription in &subscriptions {
         broker.remove(subscription);
@@ -86,8 +76,7 @@ pub(super) fn run(
     for lane in lanes {
         lane.join().map_err(|_| "a lane panicked")?;
     }
-    let record = record(window);
-    Ok(if work.is_latency() { record.with_latency(&ages) } else { record })
+    Ok(if work.is_latency() { window.with_latency(&ages) } else { window })
 }
 
 /// A lane that counts what it was handed, and how old it was if that is asked.

@@ -12,6 +12,7 @@ use patchbay_bus::{
     Taken,
 };
 use patchbay_measure::{
+    entry::Outcome,
     meter::{self, Window},
     process,
     source::Source,
@@ -20,14 +21,13 @@ use patchbay_measure::{
 use patchbay_wire::TopicPattern;
 
 use super::TOPIC;
-use crate::home::Outcome;
 
 const WINDOW: usize = 1024;
 
 pub(super) fn run(work: &Work, waiting: usize, length: Duration) -> Outcome<Window> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut source = Source::new(work, 0, &stop);
-    let (mut finished, mut took, mut cpu, mut anonymous) = (0, Duration::ZERO, 0, 0);
+    let (mut finished, mut took, mut cpu, mut most) = (0, Duration::ZERO, 0, 0);
     while took < length {
         let broker = Broker::new(BrokerConfig::default(), Arc::new(SystemClock));
         let mut spec = SubscriptionSpec::new("bench", TopicPattern::parse(TOPIC)?);
@@ -42,7 +42,7 @@ pub(super) fn run(work: &Work, waiting: usize, length: Duration) -> Outcome<Wind
             let payload = source.payload();
             publisher.publish(Outgoing { topic: TOPIC, payload, ..Outgoing::default() })?;
         }
-        anonymous = process::anonymous_bytes().saturating_sub(empty);
+        most = most.max(process::anonymous_bytes().saturating_sub(empty));
         let mut seat = subscription.seat(1, Arc::new(thread::current()))?;
         let mut left = waiting;
         while left > 0 {
@@ -61,8 +61,9 @@ pub(super) fn run(work: &Work, waiting: usize, length: Duration) -> Outcome<Wind
     Ok(Window {
         rate: finished as f64 / took.as_secs_f64(),
         cpu_ns: cpu as f64 / finished as f64,
-        allocations: None,
         threads: process::threads(),
-        anonymous,
+        anonymous: process::anonymous_bytes(),
+        bytes_each: Some(most as f64 / waiting as f64),
+        ..Window::default()
     })
 }

@@ -2,46 +2,35 @@
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
-    thread,
-    time::Duration,
+    thread::{self, JoinHandle},
 };
 
 use patchbay_bus::{
     Broker, BrokerConfig, Clock, DurabilityRule, Level, Outgoing, Overflow, Pending, Publisher,
-    Split, SubscriptionSpec, SystemClock,
+    QueueLimits, Split, Subscription, SubscriptionSpec, SystemClock,
 };
 use patchbay_journal::{DiskStorage, Journal, JournalConfig, Moment};
 use patchbay_measure::{
+    entry::{Asked, Outcome},
     meter::{self, Tally, Window},
     source::Source,
-    work::Work,
+    work::{Kind, Work},
 };
 use patchbay_wire::TopicPattern;
 
-use super::{TOPIC, bare::Lane, warm_up};
-use crate::home::Outcome;
+use super::{TOPIC, bare::Lane};
+use crate::home;
 
-pub(super) fn run(work: &Work, level: Level, length: Duration) -> Outcome<Window> {
-    // Where the others have their data.
-    let place =
-        std::env::var_os("PATCHBAY_BENCH_DATA").map_or_else(std::env::temp_dir, PathBuf::from);
-    let folder = tempfile::tempdir_in(place)?;
-    let clock = Arc::new(SystemClock);
-    let now = Moment { unix_ns: clock.unix_ns(), mono_ns: clock.now_ns() };
-    let storage = Arc::new(DiskStorage::at(&folder.path().join("journal")));
-    let (journal, found) = Journal::open(storage, JournalConfig::default(), now)?;
-    let mut config = BrokerConfig::default();
-    config.durability.push(DurabilityRule { pattern: TopicPattern::parse(TOPIC)?, level });
-    let broker = Broker::open(config, clock, Some((Arc::clone(&journal), found)), 1)?;
-    let mut spec = SubscriptionSpec::new("bench", TopicPattern::parse("bench.>")?);
-    spec.overflow = Overflow::Block;
-    let subscription = broker.subscribe(spec)?;
-    subscription.set_split(Split::all(1));
+pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
+    let Asked { work, length, .. } = *asked;
+    let folder = tempfile::tempdir_in(home::place())?;
+    let level = if work.kind == Kind::Disk { Level::Disk } else { Level::Process };
+    let Kept { broker, journal, subscription } = open(folder.path(), level)?;
     let tally = Tally::default();
     let lane = Lane {
         subscription: Arc::clone(&subscription),
@@ -50,33 +39,86 @@ pub(super) fn run(work: &Work, level: Level, length: Duration) -> Outcome<Window
         ages: None,
     };
     let lane = thread::spawn(move || lane.run());
-    let stop = Arc::new(AtomicBool::new(false));
-    let source = Source::new(work, 0, &stop);
-    let (publisher, in_flight) = (broker.publisher("bench"), work.in_flight);
-    let publishing = thread::spawn(move || publish(publisher, source, in_flight));
-    let window = meter::measure(warm_up(length), length, || tally.get());
-    stop.store(true, SeqCst);
-    let published = publishing.join().map_err(|_| "the publisher panicked")?;
+    let voice = Voice::start(broker.publisher("bench"), work, TOPIC);
+    let window = meter::measure(meter::warm_up(work, length), length, None, || tally.get());
+    voice.stop()?;
     broker.remove(&subscription);
     lane.join().map_err(|_| "a lane panicked")?;
-    journal.close(Moment { unix_ns: SystemClock.unix_ns(), mono_ns: SystemClock.now_ns() })?;
-    published.map(|()| window).map_err(Into::into)
+    journal.close(moment())?;
+    Ok(window)
+}
+
+/// A bus over its journal, with one subscription to everything.
+pub(super) struct Kept {
+    pub(super) broker: Broker,
+    pub(super) journal: Arc<Journal>,
+    pub(super) subscription: Arc<Subscription>,
+}
+
+/// Opens the journal in `folder` and goes on where it ended.
+pub(super) fn open(folder: &Path, level: Level) -> Outcome<Kept> {
+    let storage = Arc::new(DiskStorage::at(&folder.join("journal")));
+    let (journal, found) = Journal::open(storage, JournalConfig::default(), moment())?;
+    let mut config = BrokerConfig::default();
+    config.durability.push(DurabilityRule { pattern: TopicPattern::parse(TOPIC)?, level });
+    let found = Some((Arc::clone(&journal), found));
+    let broker = Broker::open(config, Arc::new(SystemClock), found, 1)?;
+    let mut spec = SubscriptionSpec::new("bench", TopicPattern::parse("bench.>")?);
+    spec.overflow = Overflow::Block;
+    spec.backlog = QueueLimits { count: usize::MAX >> 1, bytes: usize::MAX >> 1 };
+    let subscription = broker.subscribe(spec)?;
+    subscription.set_split(Split::all(1));
+    Ok(Kept { broker, journal, subscription })
+}
+
+pub(super) fn moment() -> Moment {
+    Moment { unix_ns: SystemClock.unix_ns(), mono_ns: SystemClock.now_ns() }
+}
+
+/// A thread that publishes what is kept.
+pub(super) struct Voice {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<(), String>>,
+}
+
+// === impl Voice ===
+
+impl Voice {
+    pub(super) fn start(publisher: Publisher, work: &Work, topic: &str) -> Voice {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (source, topic) = (Source::new(work, 0, &stop), topic.to_owned());
+        let in_flight = work.in_flight;
+        let thread = thread::spawn(move || publish(publisher, source, &topic, in_flight));
+        Voice { stop, thread }
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// A publish was refused or did not reach its level.
+    pub(super) fn stop(self) -> Outcome<()> {
+        self.stop.store(true, SeqCst);
+        self.thread.join().map_err(|_| "the publisher panicked")?.map_err(Into::into)
+    }
 }
 
 /// Keeps that many publishes unanswered; each is waited for in its turn.
-fn publish(mut publisher: Publisher, mut source: Source, in_flight: usize) -> Result<(), String> {
+fn publish(
+    mut publisher: Publisher,
+    mut source: Source,
+    topic: &str,
+    in_flight: usize,
+) -> Result<(), String> {
     let mut open: VecDeque<Pending> = VecDeque::with_capacity(in_flight);
+    let answered = |pending: Pending| pending.wait().map(|_| ()).map_err(|error| error.to_string());
     while source.make().is_some() {
         if open.len() >= in_flight
             && let Some(oldest) = open.pop_front()
         {
-            oldest.wait().map_err(|error| error.to_string())?;
+            answered(oldest)?;
         }
-        let outgoing = Outgoing { topic: TOPIC, payload: source.payload(), ..Outgoing::default() };
+        let outgoing = Outgoing { topic, payload: source.payload(), ..Outgoing::default() };
         open.push_back(publisher.submit(outgoing).map_err(|error| error.to_string())?);
     }
-    open.into_iter().try_for_each(|pending| match pending.wait() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    })
+    open.into_iter().try_for_each(answered)
 }

@@ -4,40 +4,42 @@ use std::time::{Duration, Instant};
 
 use patchbay_bus::Outgoing;
 use patchbay_measure::{
-    meter::{self, Window},
-    record::Record,
+    entry::{Asked, Outcome},
+    meter::{self, Tally, Window},
     work::{Kind, Work},
 };
 use serde_json::{Map, Value, json};
 
-use super::{TOPIC, publishing::Publishers, warm_up};
-use crate::home::{Copies, Home, Outcome, name_of};
+use super::{TOPIC, durable::Voice, idle, publishing::Publishers, replaced};
+use crate::home::{Copies, Home, name_of};
 
 const REQUEST_MAX: Duration = Duration::from_secs(5);
 
-pub(super) fn run(
-    work: &Work,
-    length: Duration,
-    record: impl Fn(Window) -> Record,
-) -> Outcome<Record> {
+pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
+    let Asked { contender, work, length } = *asked;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        match work.kind {
-            Kind::Flow if work.is_latency() => latency(work, length, record).await,
-            Kind::Flow => Ok(record(flow(work, length).await?)),
-            Kind::Among(idle) => Ok(record(among(work, length, idle).await?)),
-            Kind::Chain(plugins) => Ok(record(chain(work, length, plugins).await?)),
-            Kind::Request => Ok(record(requests(work, length).await?)),
-            Kind::Process | Kind::Disk | Kind::Match { .. } | Kind::Depth(_) => {
-                Err(format!("`patchbay` does not do `{}`", work.name).into())
-            }
+        match (contender, work.kind) {
+            ("patchbay", Kind::Flow) if work.is_latency() => latency(work, length).await,
+            ("patchbay", Kind::Flow) => flow(work, length).await,
+            ("patchbay-split", Kind::Flow) => replaced::split(work, length).await,
+            ("patchbay-after", Kind::Flow) => replaced::after(work, length).await,
+            ("patchbay", Kind::Among(idle)) => among(work, length, idle).await,
+            ("patchbay", Kind::Chain(plugins)) => chain(work, length, plugins).await,
+            ("patchbay-hop", Kind::Chain(_)) => chain(work, length, 1).await,
+            ("patchbay", Kind::Request) => requests(work, length).await,
+            ("patchbay", Kind::Process) => durable(work, length, "process").await,
+            ("patchbay", Kind::Disk) => durable(work, length, "disk").await,
+            ("patchbay", Kind::Idle(plugins)) => idle::run(plugins).await,
+            (_, Kind::Replaced) => replaced::under_load(asked).await,
+            _ => asked.refused(),
         }
     })
 }
 
-/// Into plugins that acknowledge.
-async fn flow(work: &Work, length: Duration) -> Outcome<Window> {
+/// A host with plugins that acknowledge, one for each consumer. `more` is laid over its settings.
+pub(super) async fn acknowledging(work: &Work, more: Value) -> Outcome<Home> {
     let workers = if work.keys > 0 { 2 } else { 1 };
     let order = if work.keys > 0 { "per_key" } else { "none" };
     let mut plugins = Map::new();
@@ -55,13 +57,36 @@ async fn flow(work: &Work, length: Duration) -> Outcome<Window> {
             }),
         );
     }
-    let copies = [Copies { library: "ack", first: 1, count: work.consumers }];
-    let home = Home::start(&copies, json!({ "plugins": plugins })).await?;
+    let mut settings = json!({ "plugins": plugins });
+    if let (Value::Object(settings), Value::Object(more)) = (&mut settings, more) {
+        settings.extend(more);
+    }
+    Home::start(&[Copies { library: "ack", first: 1, count: work.consumers }], settings).await
+}
+
+/// Into plugins that acknowledge.
+async fn flow(work: &Work, length: Duration) -> Outcome<Window> {
+    let home = acknowledging(work, json!({})).await?;
+    Ok(into_acknowledging(home, work, length).await)
+}
+
+pub(super) async fn into_acknowledging(home: Home, work: &Work, length: Duration) -> Window {
     let topics: Vec<String> = match work.topics {
         1 => vec![TOPIC.to_owned()],
         many => (0..many).map(|number| format!("bench.topic.{number}")).collect(),
     };
-    Ok(measured(home, work, &topics, length, |_| true).await)
+    measured(home, work, &topics, length, |_| true).await
+}
+
+/// Into a plugin that acknowledges, at a level; what counts is what is settled.
+async fn durable(work: &Work, length: Duration, level: &str) -> Outcome<Window> {
+    let rule = json!({ "topics": "bench.>", "level": level });
+    let home = acknowledging(work, json!({ "durability": [rule] })).await?;
+    let voice = Voice::start(home.host.publisher("bench"), work, TOPIC);
+    let window = meter::measure(meter::warm_up(work, length), length, None, || home.done(|_| true));
+    let published = voice.stop();
+    home.stop().await;
+    published.map(|()| window)
 }
 
 /// Into some plugins in turn, beside `idle` ones that get nothing.
@@ -104,47 +129,27 @@ async fn measured(
     counts: impl Fn(&str) -> bool,
 ) -> Window {
     let publishers = Publishers::start(work, topics, || home.host.publisher("bench"));
-    let window = meter::measure(warm_up(length), length, || home.done(&counts));
+    let finished = || home.done(&counts);
+    let window = meter::measure(meter::warm_up(work, length), length, None, finished);
     publishers.stop();
     home.stop().await;
     window
 }
 
 /// One way, at a fixed rate, as the plugin sees it.
-async fn latency(
-    work: &Work,
-    length: Duration,
-    record: impl Fn(Window) -> Record,
-) -> Outcome<Record> {
+async fn latency(work: &Work, length: Duration) -> Outcome<Window> {
     let name = name_of("job", 1);
-    let copies = [Copies { library: "job", first: 1, count: 1 }];
-    let home = Home::start(&copies, json!({})).await?;
-    let topic = name.clone() + ".x";
-    let publishers = Publishers::start(work, &[topic], || home.host.publisher("bench"));
-    let window = meter::measure(Duration::ZERO, length, || home.done(|_| true));
-    publishers.stop();
-    let detail = home.host.plugin_detail(&name).await?;
-    let seen = serde_json::to_value(detail)?;
-    let figure = |field: &str| find(&seen, field).and_then(Value::as_f64);
-    let mut record = record(window);
-    if let (Some(p50), Some(p99), Some(p999)) =
-        (figure("p50_us"), figure("p99_us"), figure("p999_us"))
-    {
-        record.latency_us = Some([p50, p99, p999]);
-    }
-    home.stop().await;
-    Ok(record)
+    let notes = tempfile::tempdir()?;
+    let home = noting(&name, notes.path()).await?;
+    let window = measured(home, work, &[name + ".x"], length, |_| true).await;
+    Ok(window.with_latency(&replaced::noted(notes.path())?.ages))
 }
 
-/// A member of that name, wherever it stands.
-fn find<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
-    match value {
-        Value::Object(members) => {
-            members.get(field).or_else(|| members.values().find_map(|member| find(member, field)))
-        }
-        Value::Array(items) => items.iter().find_map(|item| find(item, field)),
-        _ => None,
-    }
+/// A host with one plugin that notes in a folder how old messages are.
+pub(super) async fn noting(name: &str, notes: &std::path::Path) -> Outcome<Home> {
+    let config = json!({ "config": { "task": "note", "notes": notes } });
+    let copies = [Copies { library: "job", first: 1, count: 1 }];
+    Home::start(&copies, json!({ "plugins": { name: config } })).await
 }
 
 /// One request after the other, each waiting for its answer.
@@ -156,10 +161,10 @@ async fn requests(work: &Work, length: Duration) -> Outcome<Window> {
     let mut publisher = home.host.publisher("bench");
     let broker = publisher.broker();
     let (topic, payload) = (name + ".x", vec![7; work.size]);
-    let done = patchbay_measure::meter::Tally::default();
+    let (done, warm_up) = (Tally::default(), meter::warm_up(work, length));
     let counted = done.clone();
     let asking = tokio::spawn(async move {
-        let end = Instant::now() + warm_up(length) + length + Duration::from_millis(50);
+        let end = Instant::now() + warm_up + length + Duration::from_millis(50);
         while Instant::now() < end {
             let request = Outgoing { topic: &topic, payload: &payload, ..Outgoing::default() };
             let reply = match broker.request(&mut publisher, request, REQUEST_MAX) {
@@ -173,7 +178,7 @@ async fn requests(work: &Work, length: Duration) -> Outcome<Window> {
         }
     });
     let window =
-        tokio::task::spawn_blocking(move || meter::measure(warm_up(length), length, || done.get()))
+        tokio::task::spawn_blocking(move || meter::measure(warm_up, length, None, || done.get()))
             .await?;
     asking.await?;
     home.stop().await;

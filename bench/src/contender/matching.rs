@@ -8,12 +8,11 @@ use std::{
 
 use patchbay_bus::{Broker, BrokerConfig, SubscriptionSpec, SystemClock};
 use patchbay_measure::{
+    entry::Outcome,
     meter::{self, Window},
     process,
 };
 use patchbay_wire::TopicPattern;
-
-use crate::home::Outcome;
 
 /// Topics that are asked for again and again.
 const HOT: usize = 48;
@@ -27,7 +26,7 @@ pub(super) fn run(subscriptions: usize, hot: bool, length: Duration) -> Outcome<
         let pattern = TopicPattern::parse(&pattern(number))?;
         broker.subscribe(SubscriptionSpec::new("bench", pattern))?;
     }
-    let anonymous = process::anonymous_bytes().saturating_sub(before);
+    let taken = process::anonymous_bytes().saturating_sub(before);
     let topics: Vec<String> =
         (0..if hot { HOT } else { COLD }).map(|number| topic(number, subscriptions)).collect();
     let mut publisher = broker.publisher("bench");
@@ -47,9 +46,10 @@ pub(super) fn run(subscriptions: usize, hot: bool, length: Duration) -> Outcome<
     Ok(Window {
         rate: looked_up as f64 / elapsed.as_secs_f64(),
         cpu_ns: (meter::cpu_ns() - cpu) as f64 / looked_up as f64,
-        allocations: None,
         threads: process::threads(),
-        anonymous,
+        anonymous: process::anonymous_bytes(),
+        bytes_each: Some(taken as f64 / subscriptions as f64),
+        ..Window::default()
     })
 }
 

@@ -1,22 +1,50 @@
 //! Does what its configuration says: notes how old a message is, forwards it, or answers it.
 //!
-//! The name has a fixed length, as that of `bench_ack` has: copies of the file get other digits.
+//! At its end it writes what it noted into the folder that its configuration names. The name has a fixed length, as that of `bench_ack` has: copies of the file get other digits.
 
-use patchbay_measure::{histogram::Histogram, source::age_ns};
-use patchbay_plugin::{
-    Message, Metrics, Plugin, PluginContext, PluginError, ProcessingStatus, Runtime, export_plugin,
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
+
+use patchbay_measure::{
+    histogram::Histogram,
+    source::{age_ns, now_ns},
+};
+use patchbay_plugin::{
+    Message, Plugin, PluginContext, PluginError, ProcessingStatus, Runtime, export_plugin,
+};
+
+/// A message after a longer time without one is noted.
+const LULL_NS: u64 = 2_000_000;
 
 struct Job {
     context: PluginContext,
     task: Task,
     ages: Histogram,
+    /// When the latest stamped message came; 0 = none yet.
+    latest_ns: AtomicU64,
+    /// When messages came again.
+    resumed: Mutex<Vec<u64>>,
 }
 
 enum Task {
     Note,
     Forward(String),
     Answer,
+}
+
+// === impl Job ===
+
+impl Job {
+    fn note(&self, age_ns: u64) {
+        self.ages.add(age_ns);
+        let now = now_ns();
+        let latest = self.latest_ns.swap(now, Relaxed);
+        if latest > 0 && now.saturating_sub(latest) > LULL_NS {
+            self.resumed.lock().unwrap_or_else(PoisonError::into_inner).push(now);
+        }
+    }
 }
 
 impl Plugin for Job {
@@ -29,7 +57,13 @@ impl Plugin for Job {
             "answer" => Task::Answer,
             other => return Err(PluginError::permanent(format!("there is no task `{other}`"))),
         };
-        Ok(Job { context, task, ages: Histogram::new() })
+        Ok(Job {
+            context,
+            task,
+            ages: Histogram::new(),
+            latest_ns: AtomicU64::new(0),
+            resumed: Mutex::default(),
+        })
     }
 
     fn name(&self) -> &str {
@@ -44,7 +78,7 @@ impl Plugin for Job {
         match &self.task {
             Task::Note => {
                 if let Some(age) = age_ns(message.payload()) {
-                    self.ages.add(age);
+                    self.note(age);
                 }
             }
             Task::Forward(to) => {
@@ -57,13 +91,16 @@ impl Plugin for Job {
         Ok(ProcessingStatus::Acknowledged)
     }
 
-    async fn metrics(&self) -> Metrics {
-        let at = |share| self.ages.micros_at(share);
-        Metrics::new()
-            .with("count", self.ages.len())
-            .with("p50_us", at(0.5))
-            .with("p99_us", at(0.99))
-            .with("p999_us", at(0.999))
+    async fn shutdown(&self) -> Result<(), PluginError> {
+        let folder = self.context.config.text("notes")?;
+        if folder.is_empty() || self.ages.is_empty() {
+            return Ok(());
+        }
+        let resumed = self.resumed.lock().unwrap_or_else(PoisonError::into_inner);
+        let resumed: Vec<String> = resumed.iter().map(u64::to_string).collect();
+        let text = format!("{}\n{}", resumed.join(" "), self.ages.write());
+        std::fs::write(format!("{folder}/{}", now_ns()), text)
+            .map_err(|error| PluginError::permanent(format!("cannot write notes: {error}")))
     }
 }
 
@@ -76,6 +113,6 @@ export_plugin!(
         "description": "Does what it is told",
         "subscriptions": [{ "topic": "bench_job_000.>", "queue": { "overflow": "block" } }],
         "worker_pool": { "min_workers": 1, "max_workers": 1 },
-        "config": { "task": "note", "to": "" }
+        "config": { "task": "note", "to": "", "notes": "" }
     }"#
 );

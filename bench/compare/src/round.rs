@@ -10,76 +10,82 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Contest, Figure, Group};
-use crate::home::Outcome;
+use crate::plan::{Contest, Figure, Group};
+use patchbay_measure::entry::Outcome;
 
 /// How a comparison is run.
 #[derive(Debug)]
-pub struct Course {
+pub(crate) struct Course {
     /// Runs the product.
-    pub product: PathBuf,
+    pub(crate) product: PathBuf,
     /// Runs the peers.
-    pub peers: PathBuf,
+    pub(crate) peers: PathBuf,
     /// Rounds.
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// What one measurement lasts.
-    pub length: Duration,
-    /// Whether allocations are counted.
-    pub allocations: bool,
-    /// Whether the class of those who are not disturbed by ordinary work may be used.
-    pub undisturbed: bool,
+    pub(crate) length: Duration,
+    /// Whether only those compete whom a goal names.
+    pub(crate) for_goals: bool,
 }
 
 /// One measurement, read back.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Line {
+pub(crate) struct Line {
     /// Who.
-    pub contender: String,
+    pub(crate) contender: String,
     /// Which contest.
-    pub work: String,
+    pub(crate) work: String,
     /// Which round, from 0.
     #[serde(default)]
-    pub round: usize,
+    pub(crate) round: usize,
     /// Finished per second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Processor time for one, of the contender's process.
-    pub cpu_ns: f64,
+    pub(crate) cpu_ns: f64,
     /// Threads.
-    pub threads: u64,
+    pub(crate) threads: u64,
     /// Anonymous memory.
-    pub anonymous: u64,
+    pub(crate) anonymous: u64,
     /// Round trip of a cache line.
-    pub round_trip_ns: f64,
+    pub(crate) round_trip_ns: f64,
     /// Allocations for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allocations: Option<f64>,
+    pub(crate) allocations: Option<f64>,
     /// Median latency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub p50_us: Option<f64>,
+    pub(crate) p50_us: Option<f64>,
     /// 99 %.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub p99_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
     /// 99.9 %.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub p999_us: Option<f64>,
+    pub(crate) p999_us: Option<f64>,
+    /// Memory for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes_each: Option<f64>,
+    /// Time of the whole, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) took_ms: Option<f64>,
 }
 
-/// Longest measurement beside its own length: a host with a thousand plugins starts in it.
-const EXTRA: Duration = Duration::from_secs(60);
+/// Longest measurement beside its own length: ten million messages are written and read in it.
+const EXTRA: Duration = Duration::from_secs(180);
+/// How long allocations are counted: the count changes little, and what is counted is slower.
+const COUNTING: Duration = Duration::from_millis(100);
 
 // === impl Course ===
 
 impl Course {
-    /// Runs one contest. Every line also goes to `record` at once. Whoever fails is named on the
+    /// Runs one contest. Its lines also go to `record`. Whoever fails is named on the
     /// standard error and missing from the rest.
     ///
     /// # Errors
     /// `record` could not be written, or a program not started.
-    pub fn run(&self, contest: &Contest, record: &mut File) -> Outcome<Vec<Line>> {
-        let mut lines = Vec::new();
+    pub(crate) fn run(&self, contest: &Contest, record: &mut File) -> Outcome<Vec<Line>> {
+        let mut lines: Vec<Line> = Vec::new();
         let mut absent: Vec<&str> = Vec::new();
-        for round in 0..self.rounds {
-            let mut order = contest.contenders.to_vec();
+        for round in 0..contest.rounds(self.rounds) {
+            let mut order = contest.competing(self.for_goals);
             if round % 2 == 1 {
                 order.reverse();
             }
@@ -87,11 +93,9 @@ impl Course {
                 if absent.contains(&contender) {
                     continue;
                 }
-                match self.measure(contest, contender)? {
+                match self.measure(contest, contender, contest.length(self.length), false)? {
                     Ok(mut line) => {
                         line.round = round;
-                        line.work = contest.work.to_owned();
-                        writeln!(record, "{}", serde_json::to_string(&line)?)?;
                         lines.push(line);
                     }
                     Err(reason) => {
@@ -101,20 +105,34 @@ impl Course {
                 }
             }
         }
+        // Counted by themselves: nobody's rate is to suffer.
+        if contest.group == Group::Process {
+            for contender in contest.competing(self.for_goals) {
+                let Ok(counted) = self.measure(contest, contender, COUNTING, true)? else {
+                    continue;
+                };
+                let own = lines.iter_mut().filter(|line| line.contender == contender);
+                own.for_each(|line| line.allocations = counted.allocations);
+            }
+        }
+        for line in &lines {
+            writeln!(record, "{}", serde_json::to_string(line)?)?;
+        }
         Ok(lines)
     }
 
-    fn measure(&self, contest: &Contest, contender: &str) -> Outcome<Result<Line, String>> {
+    fn measure(
+        &self,
+        contest: &Contest,
+        contender: &str,
+        length: Duration,
+        counting: bool,
+    ) -> Outcome<Result<Line, String>> {
         let program = if Contest::is_of_product(contender) { &self.product } else { &self.peers };
-        let limit = (self.length * 3 + EXTRA).as_secs().to_string();
         let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", &limit]);
-        if self.undisturbed && matches!(contest.group, Group::Process | Group::Growth) {
-            command.args(["chrt", "-f", "10"]);
-        }
-        command.arg(program).args([contender, contest.work_name()]);
-        command.arg(self.length.as_millis().to_string());
-        if self.allocations {
+        command.args(["--kill-after=5", &(length * 3 + EXTRA).as_secs().to_string()]);
+        command.arg(program).args([contender, contest.work, &length.as_millis().to_string()]);
+        if counting {
             command.arg("--allocations");
         }
         let output = command.stdin(Stdio::null()).output()?;
@@ -134,13 +152,16 @@ impl Course {
 
 impl Line {
     /// One figure of it.
-    #[must_use]
-    pub fn figure(&self, figure: Figure) -> Option<f64> {
+    pub(crate) fn figure(&self, figure: Figure) -> Option<f64> {
         match figure {
             Figure::Rate => Some(self.rate),
             Figure::Time => Some(1e9 / self.rate.max(1e-9)),
             Figure::Median => self.p50_us,
             Figure::High => self.p99_us,
+            Figure::Highest => self.p999_us,
+            Figure::Cpu => Some(self.cpu_ns),
+            Figure::Bytes => self.bytes_each,
+            Figure::Took => self.took_ms,
         }
     }
 }

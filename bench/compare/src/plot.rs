@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::Row;
+use crate::table::Row;
 
 const WIDTH: f64 = 720.0;
 const LABEL: f64 = 150.0;
@@ -13,8 +13,7 @@ const OURS: &str = "#c2410c";
 const THEIRS: &str = "#64748b";
 
 /// Ratios of one contest as horizontal bars.
-#[must_use]
-pub fn bars(title: &str, rows: &[Row]) -> String {
+pub(crate) fn bars(title: &str, rows: &[Row]) -> String {
     let most = rows.iter().filter_map(|row| row.ratio).map(|it| it.max).fold(1.0, f64::max);
     let height = HEAD + rows.len() as f64 * (BAR + GAP) + GAP;
     let scale = (WIDTH - LABEL - 90.0) / most;
@@ -45,8 +44,7 @@ pub fn bars(title: &str, rows: &[Row]) -> String {
 }
 
 /// Nanoseconds each, as something grows; both axes are logarithmic.
-#[must_use]
-pub fn growth(title: &str, axis: &str, points: &[(f64, f64)]) -> String {
+pub(crate) fn growth(title: &str, axis: &str, points: &[(f64, f64)]) -> String {
     const HEIGHT: f64 = 240.0;
     let mut svg = head(title, HEIGHT);
     let span = |values: Vec<f64>| {
