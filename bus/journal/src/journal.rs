@@ -19,6 +19,7 @@ use crate::{
     head::{Buffer, Head},
     keeper::{self, Keeper},
     level::Level,
+    mark::Marker,
     place::{Moment, Place, Position},
     planted::fault,
     record::Record,
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     /// With `head`: room was made, or there will be none.
     pub(crate) room: Condvar,
     pub(crate) writer: Mutex<Writer>,
+    pub(crate) marker: Mutex<Marker>,
     pub(crate) writes: Flights,
     pub(crate) syncs: Flights,
     pub(crate) written: AtomicU64,
@@ -102,6 +104,7 @@ pub(crate) struct Opening {
     pub(crate) id: u128,
     pub(crate) head: Head,
     pub(crate) folder: Folder,
+    pub(crate) marker: Marker,
     pub(crate) damage: Vec<Damage>,
     pub(crate) observed_ns: u64,
     pub(crate) life: u64,
@@ -263,6 +266,7 @@ impl Shared {
             head: Mutex::new(opening.head),
             room: Condvar::new(),
             writer: Mutex::default(),
+            marker: Mutex::new(opening.marker),
             writes: Flights::default(),
             syncs: Flights::default(),
             written: AtomicU64::new(last),
@@ -456,7 +460,11 @@ impl Shared {
         // Flushed before, so that it vouches for all that is before it.
         let position = lock(&self.head).append(&stop, last);
         match position {
-            Ok(position) => self.wait(position.number, Level::Disk),
+            Ok(position) => {
+                self.wait(position.number, Level::Disk)?;
+                self.mark();
+                Ok(())
+            }
             // Without room for it the next start takes this for a crash, and finds nothing missing.
             Err(_) => Ok(()),
         }

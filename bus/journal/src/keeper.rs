@@ -143,13 +143,16 @@ fn keep_folder(shared: &Shared) {
 // === impl Shared ===
 
 impl Shared {
-    /// Writes what nobody waits for, and flushes it when that is due.
+    /// Writes what nobody waits for; when that is due, flushes it and leaves word of it.
     pub(crate) fn tend_buffers(&self, due: bool) {
         self.flush();
         let written = self.written.load(Acquire);
         if due && written > self.synced.load(Acquire) {
             // Its error is kept in `failed`.
             let _ = self.wait(written, Level::Disk);
+        }
+        if due {
+            self.mark();
         }
     }
 
@@ -193,7 +196,9 @@ impl Shared {
     fn rest(&self) -> bool {
         let mut head = lock(&self.head);
         let written = self.written.load(Acquire);
-        let clean = head.buffer.bytes.is_empty() && written == self.synced.load(Acquire);
+        let synced = self.synced.load(Acquire);
+        let marked = lock(&self.marker).number >= synced;
+        let clean = head.buffer.bytes.is_empty() && written == synced && marked;
         let failed = self.failed.get().is_some();
         head.idle = clean || failed;
         head.idle

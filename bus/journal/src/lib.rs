@@ -7,7 +7,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what stands in the files, byte by byte | `frame`, `manifest`, `record/encode` |
+//! | what stands in the files, byte by byte | `frame`, `manifest`, `mark`, `record/encode` |
 //! | what a record means | `record` |
 //! | what all records add up to | `books` |
 //! | how a record gets into the buffer | `head` |
@@ -19,7 +19,8 @@
 //!
 //! # The format
 //!
-//! A folder holds `manifest` (see that file), `lock`, and segments `NNNNNNNN.seg`, all of one size.
+//! A folder holds `manifest` and `synced` (see `manifest` and `mark`), `lock`, and segments
+//! `NNNNNNNN.seg`, all of one size.
 //! A segment is a head of 64 bytes and records without gaps; after the last one stand at least 25
 //! zero bytes, or the end of the file. The first record of every segment is a checkpoint: with it,
 //! no older segment is needed but for the messages in it. A record is a frame of 25 bytes and a
@@ -56,6 +57,7 @@ mod journal;
 mod keeper;
 mod level;
 mod manifest;
+mod mark;
 mod open;
 mod owed;
 mod place;

@@ -11,6 +11,7 @@ use crate::{
     head::{Buffer, Head},
     journal::{Folder, Journal, Opening},
     manifest::{Found, Manifest},
+    mark::{self, Mark, Marker},
     owed::Owed,
     place::Moment,
     recovered::{Recovered, RecoveredKey},
@@ -49,13 +50,9 @@ impl Journal {
         let at = At::new(&*storage);
         at.try_to("make", "the folder", storage.make_folder())?;
         let lock = at.lock()?;
-        let (mut manifest, broken) = at.manifest(true)?;
-        let mut read =
-            at.try_to("read", "segments", scan(&*storage, &manifest, config.dedup_keys_max))?;
-        at.check_version(&read)?;
-        if broken {
-            read.report.damage.insert(0, manifest_damage(&read));
-        }
+        let mark = at.mark()?;
+        let (mut manifest, broken) = at.manifest(true, mark)?;
+        let mut read = at.scan(&manifest, mark, broken, config.dedup_keys_max)?;
         if !read.report.damage.is_empty() {
             at.judge(&config, &read)?;
         }
@@ -105,8 +102,20 @@ impl Journal {
         let recovered = Recovered::from(&head, dedup, report);
         let id = manifest.id;
         let (storage, started) = (storage.clone(), at.folder.clone());
-        let opening =
-            Opening { config, storage, id, head, folder, damage, observed_ns, life, now, lock };
+        let marker = Marker::after(mark.filter(|(mark, _)| mark.journal == id));
+        let opening = Opening {
+            config,
+            storage,
+            id,
+            head,
+            folder,
+            marker,
+            damage,
+            observed_ns,
+            life,
+            now,
+            lock,
+        };
         let journal = Journal::start(opening);
         let journal =
             journal.map_err(|error| OpenError::io(&started, "start", "the threads", error))?;
@@ -128,7 +137,8 @@ fn check(config: &JournalConfig) -> Result<(), OpenError> {
     Ok(())
 }
 
-pub(crate) fn manifest_damage(read: &Scan) -> Damage {
+/// A manifest that had to be made up.
+fn manifest_damage(read: &Scan) -> Damage {
     let first = read.link.number;
     let lost = read.used.is_empty().then_some(Lost { first, last: None, seqs: None, mid: None });
     Damage { what: Wrong::Manifest, file: Manifest::FILE.to_owned(), offset: 0, lost }
@@ -185,13 +195,46 @@ impl<'a> At<'a> {
         })
     }
 
+    /// How far the device was. Read before everything else: a host that writes meanwhile only gets
+    /// further.
+    pub(crate) fn mark(&self) -> Result<Option<(Mark, bool)>, OpenError> {
+        self.try_to("read", mark::FILE, Mark::read(self.storage))
+    }
+
+    /// Reads all that the manifest names.
+    pub(crate) fn scan(
+        &self,
+        manifest: &Manifest,
+        mark: Option<(Mark, bool)>,
+        broken: bool,
+        keys_max: usize,
+    ) -> Result<Scan, OpenError> {
+        let mark = mark.filter(|(mark, _)| mark.journal == manifest.id);
+        let marked = mark.map_or(0, |(mark, _)| mark.number);
+        let read = scan(self.storage, manifest, marked, keys_max);
+        let mut read = self.try_to("read", "segments", read)?;
+        if let Some(found) = read.version {
+            return Err(self.version(found));
+        }
+        let is_said = read.report.damage.iter().any(|damage| damage.what == Wrong::Manifest);
+        if broken && !is_said {
+            read.report.damage.insert(0, manifest_damage(&read));
+        }
+        Ok(read)
+    }
+
     /// The manifest, and whether it had to be made up from what is there.
-    pub(crate) fn manifest(&self, make: bool) -> Result<(Manifest, bool), OpenError> {
+    pub(crate) fn manifest(
+        &self,
+        make: bool,
+        mark: Option<(Mark, bool)>,
+    ) -> Result<(Manifest, bool), OpenError> {
         let found = self.try_to("read", Manifest::FILE, Manifest::read(self.storage))?;
         let broken = match found {
             Found::Whole(manifest) => return Ok((manifest, false)),
             Found::Version(found) => return Err(self.version(found)),
-            Found::Nothing => false,
+            // Records were there once: it is not a new journal.
+            Found::Nothing => mark.is_some(),
             Found::Broken => true,
         };
         let names = self.try_to("list", "the folder", self.storage.list())?;
@@ -212,7 +255,8 @@ impl<'a> At<'a> {
             return Ok((Manifest { id: id.unwrap_or(0), first, last, from: 0 }, true));
         }
         let random = || u128::from(self.storage.random());
-        let manifest = Manifest { id: random() << 64 | random(), first: 1, last: 0, from: 1 };
+        let id = mark.map_or_else(|| random() << 64 | random(), |(mark, _)| mark.journal);
+        let manifest = Manifest { id, first: 1, last: 0, from: 1 };
         if make && !broken {
             self.try_to("write", Manifest::FILE, manifest.write(self.storage))?;
         }
@@ -221,10 +265,6 @@ impl<'a> At<'a> {
 
     fn version(&self, found: u32) -> OpenError {
         OpenError::Version { folder: self.folder.clone(), found, known: frame::VERSION }
-    }
-
-    pub(crate) fn check_version(&self, read: &Scan) -> Result<(), OpenError> {
-        read.version.map_or(Ok(()), |found| Err(self.version(found)))
     }
 
     /// Refuses, or copies aside what is damaged.

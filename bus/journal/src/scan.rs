@@ -61,6 +61,8 @@ struct Hole {
 struct Reader<'a> {
     storage: &'a dyn Storage,
     scan: Scan,
+    /// Up to which record the mark vouches.
+    marked: u64,
     keys_max: usize,
     /// Holes since the last whole record.
     holes: Vec<Hole>,
@@ -81,9 +83,10 @@ struct Reader<'a> {
 pub(crate) fn scan(
     storage: &dyn Storage,
     manifest: &Manifest,
+    marked: u64,
     keys_max: usize,
 ) -> io::Result<Scan> {
-    let mut reader = Reader::new(storage, keys_max);
+    let mut reader = Reader::new(storage, marked, keys_max);
     reader.scan.link.number = manifest.from.max(1);
     reader.free_start = manifest.from == 0;
     let segments = reader.find(manifest)?;
@@ -103,7 +106,7 @@ pub(crate) fn scan(
 // === impl Reader ===
 
 impl<'a> Reader<'a> {
-    fn new(storage: &'a dyn Storage, keys_max: usize) -> Reader<'a> {
+    fn new(storage: &'a dyn Storage, marked: u64, keys_max: usize) -> Reader<'a> {
         let scan = Scan {
             books: Books::new(),
             link: Link { number: 1, previous: 0 },
@@ -118,6 +121,7 @@ impl<'a> Reader<'a> {
         Reader {
             storage,
             scan,
+            marked,
             keys_max,
             holes: Vec::new(),
             torn: None,
@@ -212,7 +216,8 @@ impl<'a> Reader<'a> {
                         Some((file, at)) if start == HEAD => {
                             Hole { file, offset: at as u64, what: Wrong::Record, mid: None }
                         }
-                        _ => page.hole(at),
+                        // Nothing is left of it.
+                        _ => Hole { mid: None, ..page.hole(at) },
                     });
                 }
                 if self.cuts(page, at, later)? {
@@ -257,7 +262,7 @@ impl<'a> Reader<'a> {
                     let page = Page { segment, bytes, data };
                     vouched = vouched.max(page.vouched(HEAD, self.scan.link.number));
                 }
-                *self.vouched.insert(vouched.max(self.scan.synced))
+                *self.vouched.insert(vouched.max(self.scan.synced).max(self.marked))
             }
         };
         Ok(self.scan.link.number > vouched)
@@ -360,24 +365,44 @@ impl<'a> Reader<'a> {
 
     fn finish(mut self) -> Scan {
         let next = self.scan.link.number;
+        let marked = Some(self.marked).filter(|&marked| marked >= next);
+        let mut torn_at = None;
         if let Some((segment, range)) = self.torn.take() {
-            self.scan.report.torn_bytes += range.end - range.start;
+            if marked.is_some() {
+                // No unfinished write: it was on the device.
+                torn_at = Some((segment.name.clone(), range.start));
+            } else {
+                self.scan.report.torn_bytes += range.end - range.start;
+            }
             self.scan.scrub.push((segment, range));
         }
         // Files that are damaged, with nothing behind them that says what was lost.
-        let unknown = Lost { first: next, last: None, seqs: None, mid: None };
+        let lost = Some(Lost { first: next, last: marked, seqs: None, mid: None });
         let report = &mut self.scan.report;
         let last = self.scan.used.back().map_or(0, |used| used.segment.number);
+        let mut is_said = false;
         for damage in report.damage.iter_mut().filter(|damage| damage.lost.is_none()) {
             let number = Segment::number_of(&damage.file).unwrap_or(0);
             if number >= last
                 && matches!(damage.what, Wrong::Missing | Wrong::Head | Wrong::Shortened)
             {
-                damage.lost = Some(unknown);
+                (damage.lost, is_said) = (lost, true);
             }
         }
+        if let Some(marked) = marked {
+            if !is_said {
+                let last = self.scan.used.back();
+                let end = last.map(|used| (Wrong::Record, used.segment.name.clone(), used.end));
+                let torn = torn_at.map(|(file, at)| (Wrong::Record, file, at));
+                let none = || (Wrong::Manifest, Manifest::FILE.to_owned(), 0);
+                let (what, file, offset) = torn.or(end).unwrap_or_else(none);
+                report.damage.push(Damage { what, file, offset, lost });
+            }
+            // So the gap is found again for as long as it is there.
+            self.scan.link.number = marked + 1;
+        }
         report.orderly = self.orderly && report.damage.is_empty() && report.torn_bytes == 0;
-        report.last_record = next - 1;
+        report.last_record = self.scan.link.number - 1;
         report.segments = self.scan.used.len() as u64;
         self.scan
     }

@@ -1,8 +1,8 @@
 //! Judging the journal of a data folder without a host. Nothing is written.
 
 use crate::{
-    error::OpenError, manifest::Manifest, open::At, recovered::RecoveryReport, scan::scan,
-    segment::Segment, storage::Storage,
+    error::OpenError, manifest::Manifest, open::At, recovered::RecoveryReport, segment::Segment,
+    storage::Storage,
 };
 
 /// What a journal is worth.
@@ -39,12 +39,9 @@ pub fn is_there(storage: &dyn Storage) -> Result<bool, OpenError> {
 /// When it is not there, of another version, or cannot be read.
 pub fn verify(storage: &dyn Storage) -> Result<Verified, OpenError> {
     let at = At::new(storage);
-    let (manifest, broken) = at.manifest(false)?;
-    let mut read = at.try_to("read", "segments", scan(storage, &manifest, 0))?;
-    at.check_version(&read)?;
-    if broken {
-        read.report.damage.insert(0, crate::open::manifest_damage(&read));
-    }
+    let mark = at.mark()?;
+    let (manifest, broken) = at.manifest(false, mark)?;
+    let read = at.scan(&manifest, mark, broken, 0)?;
     let mut report = read.report;
     report.live = read.books.subs.values().map(|book| book.live.len()).sum();
     let mut subscriptions: Vec<_> = read

@@ -7,8 +7,10 @@ mod damage;
 mod disk;
 mod failures;
 mod full;
+mod mark;
 mod model;
 #[cfg(feature = "planted-faults")]
 mod planted;
+mod recycled;
 mod threads;
 mod workload;
