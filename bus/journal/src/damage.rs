@@ -38,7 +38,8 @@ pub enum Wrong {
 pub struct Lost {
     /// Number of the first.
     pub first: u64,
-    /// Number of the last; `None` when nothing after it can be read.
+    /// Number of the last; where nothing after it can be read, of the last one that was marked as on
+    /// the device, and `None` when none was.
     pub last: Option<u64>,
     /// Numbers of the first and last message among them, where what follows tells.
     pub seqs: Option<(u64, u64)>,
