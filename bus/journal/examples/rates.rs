@@ -15,8 +15,8 @@ use std::{
 };
 
 use patchbay_journal::{
-    DiskStorage, End, Ended, Journal, JournalConfig, Level, List, Moment, Publish, Record, Settled,
-    Span, Subscribe, Target,
+    AppendError, DiskStorage, End, Ended, Journal, JournalConfig, Level, List, Moment, Publish,
+    Record, Settled, Span, Subscribe, Target,
 };
 
 const NOW: Moment = Moment { unix_ns: 1_700_000_000_000_000_000, mono_ns: 1 };
@@ -64,8 +64,8 @@ fn one_in_flight(folder: &Path) {
         let ours = rate(|| {
             id += 1;
             let targets = [Target { sub: 1, id }];
-            let position = journal.append(&message(&targets, &payload)).expect("append");
-            journal.wait(position.number, Level::Disk).expect("wait");
+            let number = append(&journal, &message(&targets, &payload));
+            journal.wait(number, Level::Disk).expect("wait");
         });
         println!("raw write + fdatasync of {size} B: {raw:.0}/s, journal: {ours:.0}/s");
         ratios.push(ours / raw);
@@ -108,6 +108,17 @@ fn open(folder: &Path) -> (tempfile::TempDir, Arc<Journal>) {
     let subscribe = Subscribe { sub: 1, owner: "bench", pattern: "bench.>" };
     journal.append(&Record::Subscribe(subscribe)).expect("append");
     (folder, journal)
+}
+
+/// Appends when there is room.
+fn append(journal: &Journal, record: &Record<'_>) -> u64 {
+    let mut room = journal.wanting(512);
+    loop {
+        match journal.append(record) {
+            Err(AppendError::StorageFull { .. }) => room.wait().expect("room"),
+            done => return done.expect("append").number,
+        }
+    }
 }
 
 fn message<'a>(targets: &'a [Target], payload: &'a [u8]) -> Record<'a> {
@@ -157,13 +168,13 @@ fn publish(journal: &Journal, sub: u32, level: Level, flight: u64, start: Instan
         let mut last = 0;
         for _ in 0..flight {
             let targets = [Target { sub, id }];
-            last = journal.append(&message(&targets, &payload)).expect("append").number;
+            last = append(journal, &message(&targets, &payload));
             id += 1;
         }
         journal.wait(last, level).expect("wait");
         let ends = [End { span: Span { first, count: flight }, how: Ended::Done }];
         let settled = Settled { sub, at_unix_ns: 1, ends: (&ends).into() };
-        journal.append(&Record::Settled(settled)).expect("append");
+        append(journal, &Record::Settled(settled));
     }
     id - 1
 }
@@ -172,7 +183,7 @@ fn recovery(folder: &Path, count: u64) {
     let (folder, journal) = open(folder);
     for id in 1..=count {
         let targets = [Target { sub: 1, id }];
-        journal.append(&message(&targets, &[7; 256])).expect("append");
+        append(&journal, &message(&targets, &[7; 256]));
     }
     journal.wait(journal.health().appended, Level::Disk).expect("wait");
     drop(journal);

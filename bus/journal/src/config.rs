@@ -29,7 +29,8 @@ pub struct JournalConfig {
     pub dedup_window: Duration,
     /// How many of them at most.
     pub dedup_keys_max: usize,
-    /// How long an append waits for room that is being made before it is refused.
+    /// How long a publish waits for room that is being made before it is refused. On a full disk it
+    /// does not wait.
     pub patience: Duration,
     /// Whether the journal has threads of its own. Without them, [`tend`](crate::Journal::tend) does
     /// their work; tests and simulations use that.

@@ -117,28 +117,24 @@ pub(crate) struct Opening {
 impl Journal {
     pub(crate) fn start(opening: Opening) -> std::io::Result<Arc<Journal>> {
         let shared = Arc::new(Shared::new(opening));
+        if shared.config.threads && lock(&shared.head).room() == 0 {
+            // So that nobody waits for the first segment.
+            shared.tend_folder();
+        }
         let threads = if shared.config.threads { keeper::start(&shared)? } else { Vec::new() };
         Ok(Arc::new(Journal { shared, threads: Mutex::new(threads) }))
     }
 
     /// Appends a record behind all others. Nothing is written yet: see [`wait`](Journal::wait).
     ///
-    /// Callers may hold any lock of their own: the journal's is the innermost. It waits only when a
-    /// segment is being made ([`room`](Journal::room) waits for that outside of locks).
+    /// Callers may hold any lock of their own: the journal's is the innermost. It never waits for
+    /// room: whoever may wait does so before, outside of locks ([`wanting`](Journal::wanting)).
     ///
     /// # Errors
     /// Then nothing of it will ever be there.
     #[inline]
     pub fn append(&self, record: &Record<'_>) -> Result<Position, AppendError> {
         self.shared.append(record)
-    }
-
-    /// Waits, no longer than the configuration's `patience`, until a publish has room.
-    ///
-    /// # Errors
-    /// [`AppendError::StorageFull`] when there is none to come.
-    pub fn room(&self) -> Result<(), AppendError> {
-        self.shared.await_room()
     }
 
     /// Up to which record that level is reached.
@@ -203,13 +199,19 @@ impl Journal {
     /// # Errors
     /// [`CommitError::Refused`] when nothing was written.
     pub fn put(&self, key: &str, value: &[u8]) -> Result<(), CommitError> {
-        let appended = self.append(&Record::Control { key, value });
-        let position = appended.map_err(|error| match error {
+        let refused = |error| match error {
             AppendError::Failed(failed) => CommitError::Failed(failed),
             AppendError::Closed => CommitError::Closed,
             other => CommitError::Refused(other),
-        })?;
-        self.wait(position.number, Level::Disk)
+        };
+        let mut room = self.wanting((key.len() + value.len()) as u64);
+        loop {
+            match self.append(&Record::Control { key, value }) {
+                Ok(position) => return self.wait(position.number, Level::Disk),
+                Err(AppendError::StorageFull { .. }) => room.wait().map_err(refused)?,
+                Err(error) => return Err(refused(error)),
+            }
+        }
     }
 
     /// Does what the journal's threads do, once: writes and flushes what is due, makes and frees
@@ -290,8 +292,8 @@ impl Shared {
         let mut head = lock(&self.head);
         let position = match self.append_in_turn(&mut head, record) {
             Ok(position) => position,
-            Err(AppendError::StorageFull { .. }) => {
-                let (back, position) = self.append_hungry(head, record)?;
+            Err(refused @ AppendError::StorageFull { .. }) => {
+                let (back, position) = self.go_hungry(head, record, refused)?;
                 head = back;
                 position
             }
@@ -308,6 +310,11 @@ impl Shared {
         let much = head.buffer.bytes.len() >= self.config.buffer_bytes;
         let idle = std::mem::take(&mut head.idle);
         let low = head.ready.is_empty();
+        if low && head.room() < head.reserve + head.reserve / 2 {
+            // Segments are filled nearly as fast as they are made: more are kept ready, before
+            // anybody has to wait for one.
+            head.hungry = true;
+        }
         drop(head);
         if much {
             // The buffer does not grow faster than it is written.

@@ -101,6 +101,7 @@ pub use recovered::{
     OwnedFailure, OwnedLetter, Recovered, RecoveredKey, RecoveredLetter, RecoveredSub,
     RecoveryReport, Tried,
 };
+pub use room::Wanting;
 #[cfg(feature = "testing")]
 pub use storage::{CrashChoice, Op, SimStorage};
 pub use storage::{DiskStorage, LockError, Storage, StoredFile};

@@ -1,34 +1,136 @@
-//! Waiting for room: what an append does that finds none.
+//! Room for what is to be appended: waited for where no lock is held, never in an append.
 
 use std::{
+    fmt,
     sync::{MutexGuard, PoisonError},
     time::Instant,
 };
 
 use crate::{
-    commit::lock, error::AppendError, head::Head, journal::Shared, place::Position, record::Record,
+    commit::lock,
+    error::AppendError,
+    frame::HEAD,
+    head::Head,
+    journal::{Journal, Shared},
+    place::Position,
+    record::Record,
 };
+
+/// What a record of a message takes at most beside the message.
+const BESIDE: u64 = 256;
+
+/// Somebody who wants room; see [`Journal::wanting`].
+pub struct Wanting<'a> {
+    shared: &'a Shared,
+    bytes: u64,
+    /// Set when it is waited for the first time.
+    end: Option<Instant>,
+}
+
+// === impl Journal ===
+
+impl Journal {
+    /// Wants room for a publish of so many bytes.
+    #[must_use]
+    #[inline]
+    pub fn wanting(&self, bytes: u64) -> Wanting<'_> {
+        Wanting { shared: &self.shared, bytes, end: None }
+    }
+}
+
+// === impl Wanting ===
+
+impl Wanting<'_> {
+    /// Waits until there is room. The first time it does so only if there is none now; after that
+    /// until something has changed, for others took the room that was there. All together no longer
+    /// than the configuration's `patience`.
+    ///
+    /// # Errors
+    /// [`AppendError::StorageFull`] when there is none to come: at once when the disk is full.
+    #[inline]
+    pub fn wait(&mut self) -> Result<(), AppendError> {
+        let shared = self.shared;
+        let head = lock(&shared.head);
+        if self.end.is_none() && head.has_room(self.bytes) && !head.closed {
+            self.end = Some(Instant::now());
+            return shared.failed.get().map_or(Ok(()), |failed| Err(failed.clone().into()));
+        }
+        self.wait_for_change(head)
+    }
+
+    #[cold]
+    fn wait_for_change<'a>(
+        &'a mut self,
+        mut head: MutexGuard<'a, Head>,
+    ) -> Result<(), AppendError> {
+        let shared = self.shared;
+        let end = *self.end.get_or_insert_with(Instant::now) + shared.config.patience;
+        loop {
+            if let Some(failed) = shared.failed.get() {
+                return Err(failed.clone().into());
+            }
+            if head.closed {
+                return Err(AppendError::Closed);
+            }
+            if head.full || Instant::now() >= end {
+                return Err(AppendError::StorageFull { free: head.room(), reserve: head.reserve });
+            }
+            head.hungry = true;
+            head = shared.await_change(head, end);
+            if head.has_room(self.bytes) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Wanting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanting").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+// === impl Head ===
+
+impl Head {
+    /// Whether a publish of so many bytes finds room, and some others at the same time too.
+    fn has_room(&self, bytes: u64) -> bool {
+        let size = self.used.back().map_or(0, |used| used.segment.size);
+        if size > 0 && bytes > size - HEAD as u64 {
+            // There will never be any: appending it says so.
+            return true;
+        }
+        let rest = self.used.back().map_or(0, |used| used.segment.size.saturating_sub(used.end));
+        let wanted = bytes.saturating_add(BESIDE);
+        // Without room in the segment that grows it must be in those that are ready.
+        let free = if rest >= wanted { self.room() } else { self.room() - rest };
+        free > self.reserve + wanted.max(self.reserve / 4)
+    }
+}
 
 // === impl Shared ===
 
 impl Shared {
-    /// Appends when room is made, or says that there is none to come.
+    /// Sees to it that room is made, for whoever found none and may not wait.
     #[cold]
-    pub(crate) fn append_hungry<'a>(
+    pub(crate) fn go_hungry<'a>(
         &'a self,
         mut head: MutexGuard<'a, Head>,
         record: &Record<'_>,
+        refused: AppendError,
     ) -> Result<(MutexGuard<'a, Head>, Position), AppendError> {
-        let end = Instant::now() + self.config.patience;
-        loop {
-            head.hungry = true;
-            head = self.await_change(head, end)?;
-            match self.append_in_turn(&mut head, record) {
-                Ok(position) => return Ok((head, position)),
-                Err(AppendError::StorageFull { .. }) if !head.full && Instant::now() < end => {}
-                Err(error) => return Err(error),
-            }
+        head.hungry = true;
+        if self.config.threads {
+            drop(head);
+            self.keeper.ring_folder();
+            return Err(refused);
         }
+        // There is no thread that would do it.
+        drop(head);
+        self.tend_folder();
+        head = lock(&self.head);
+        let position = self.append_in_turn(&mut head, record)?;
+        Ok((head, position))
     }
 
     /// Waits until the folder has changed, `end` has come, or the disk is full.
@@ -36,41 +138,14 @@ impl Shared {
         &'a self,
         head: MutexGuard<'a, Head>,
         end: Instant,
-    ) -> Result<MutexGuard<'a, Head>, AppendError> {
+    ) -> MutexGuard<'a, Head> {
         if !self.config.threads {
             drop(head);
             self.tend_folder();
-            return Ok(lock(&self.head));
+            return lock(&self.head);
         }
         self.keeper.ring_folder();
-        if head.full {
-            return Ok(head);
-        }
         let left = end.saturating_duration_since(Instant::now());
-        let waited = self.room.wait_timeout(head, left).unwrap_or_else(PoisonError::into_inner);
-        Ok(waited.0)
-    }
-
-    pub(crate) fn await_room(&self) -> Result<(), AppendError> {
-        let mut head = lock(&self.head);
-        let end = Instant::now() + self.config.patience;
-        loop {
-            if let Some(failed) = self.failed.get() {
-                return Err(failed.clone().into());
-            }
-            if head.closed {
-                return Err(AppendError::Closed);
-            }
-            let (free, reserve) = (head.room(), head.reserve);
-            // As good as room for one more: what is larger waits in `append`.
-            if free > reserve + reserve / 4 {
-                return Ok(());
-            }
-            if head.full || Instant::now() >= end {
-                return Err(AppendError::StorageFull { free, reserve });
-            }
-            head.hungry = true;
-            head = self.await_change(head, end)?;
-        }
+        self.room.wait_timeout(head, left).unwrap_or_else(PoisonError::into_inner).0
     }
 }

@@ -33,15 +33,6 @@ pub struct Terms<'a> {
     pub no_wait: bool,
 }
 
-/// Who a message follows from.
-#[derive(Clone, Copy)]
-struct Origin {
-    /// It follows from a message that was accepted before.
-    follows: bool,
-    /// That one is recorded: what becomes of it is recorded behind this.
-    is_recorded: bool,
-}
-
 impl Publisher {
     /// Publishes one message without waiting for its level: for callers that must not wait, or that
     /// keep many on their way. It may still wait for room where a subscription says so.
@@ -178,13 +169,11 @@ impl Publisher {
             Ok(route) => route.level.max(asked),
             Err(error) => return Err(Refused { error: PublishError::Topic(error), message }),
         };
-        let origin = Origin {
-            follows: cause.is_some(),
-            is_recorded: cause.is_some_and(|cause| cause.mark() != 0),
-        };
+        // Of a message that was accepted before.
+        let follows = cause.is_some();
         match (&broker.journal, level) {
             (Some(journal), Level::Process | Level::Disk) => {
-                self.record(&broker, journal, message, level, terms, origin)
+                self.record(&broker, journal, message, level, terms, follows)
             }
             (None, level) if asked > Level::Memory => {
                 Err(Refused { error: PublishError::NoJournal { level }, message })
@@ -196,7 +185,7 @@ impl Publisher {
                     due_ns => Start::At(due_ns),
                 };
                 match terms.dedup_key {
-                    None => self.admit(message, start, wait, origin.follows).map(Pending::decided),
+                    None => self.admit(message, start, wait, follows).map(Pending::decided),
                     Some(key) => self.admit_once(&broker, message, key, start, wait),
                 }
             }
@@ -283,20 +272,36 @@ impl Publisher {
         &mut self,
         broker: &Inner,
         journal: &Arc<Journal>,
+        mut message: Message,
+        level: Level,
+        terms: Terms<'_>,
+        follows: bool,
+    ) -> Result<Pending, Refused> {
+        if !follows && broker.is_closed() {
+            return Err(Refused { error: PublishError::Closed, message });
+        }
+        let mut room = journal.wanting(message.size() as u64);
+        loop {
+            // Outside of all locks: this may wait until a segment is made.
+            if let Err(error) = room.wait() {
+                return Err(Refused { error: refusal(error), message });
+            }
+            match self.record_now(broker, journal, message, level, terms) {
+                // Others took the room that was there.
+                Err(Refused { error: PublishError::StorageFull, message: back }) => message = back,
+                done => return done,
+            }
+        }
+    }
+
+    fn record_now(
+        &mut self,
+        broker: &Inner,
+        journal: &Arc<Journal>,
         message: Message,
         level: Level,
         terms: Terms<'_>,
-        origin: Origin,
     ) -> Result<Pending, Refused> {
-        if !origin.follows && broker.is_closed() {
-            return Err(Refused { error: PublishError::Closed, message });
-        }
-        // Outside of all locks: this may wait until a segment is made.
-        if !origin.is_recorded
-            && let Err(error) = journal.room()
-        {
-            return Err(Refused { error: refusal(error), message });
-        }
         let due_ns = self.start_ns(terms.not_before_ns);
         let mut recording = Recording {
             broker,

@@ -1,12 +1,24 @@
 //! What the tests have in common.
 
 use patchbay_journal::{
-    End, Ended, Level, List, Moment, Publish, Record, Settled, Span, Subscribe, Target,
+    AppendError, End, Ended, Journal, Level, List, Moment, Position, Publish, Record, Settled,
+    Span, Subscribe, Target,
 };
 
 /// The instant at which tests open a journal.
 pub(crate) const NOW: Moment =
     Moment { unix_ns: 1_700_000_000_000_000_000, mono_ns: 1_000_000_000 };
+
+/// Appends when there is room, as whoever may wait does.
+pub(crate) fn append(journal: &Journal, record: &Record<'_>) -> Position {
+    let mut room = journal.wanting(1000);
+    loop {
+        match journal.append(record) {
+            Err(AppendError::StorageFull { .. }) => room.wait().expect("room"),
+            done => return done.expect("append"),
+        }
+    }
+}
 
 /// A message that says which one it is.
 pub(crate) fn publish<'a>(mid: u64, targets: &'a [Target], payload: &'a [u8]) -> Publish<'a> {

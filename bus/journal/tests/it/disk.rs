@@ -6,7 +6,7 @@ use patchbay_journal::{
     DiskStorage, Journal, JournalConfig, Level, OpenError, Record, Span, Target, verify,
 };
 
-use crate::common::{NOW, done, end, publish, subscribe};
+use crate::common::{NOW, append, done, end, publish, subscribe};
 
 fn config() -> JournalConfig {
     JournalConfig { segment_bytes: 64 << 10, low_water_bytes: 0, ..JournalConfig::default() }
@@ -24,11 +24,11 @@ fn what_was_accepted_comes_back_and_what_was_settled_does_not() {
         let targets = [Target { sub: 1, id }];
         let payload = format!("message {id}");
         let publish = publish(id, &targets, payload.as_bytes());
-        let position = journal.append(&Record::Publish(publish)).expect("append");
+        let position = append(&journal, &Record::Publish(publish));
         assert_eq!(position.seq, id);
         last = position.number;
         if id % 10 == 0 {
-            journal.append(&done(1, &[end(id - 9, 5)])).expect("append");
+            append(&journal, &done(1, &[end(id - 9, 5)]));
         }
     }
     journal.wait(last, Level::Disk).expect("reach the disk");

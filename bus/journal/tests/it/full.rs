@@ -41,7 +41,7 @@ fn a_full_disk_refuses_publishes_takes_settlements_and_goes_on_when_there_is_roo
         let accepted = fill(&journal, &mut next);
         assert!(accepted > 10, "round {round}: {accepted} accepted");
         assert!(matches!(journal.health().state, JournalState::Full), "round {round}");
-        assert!(journal.room().is_err());
+        assert!(journal.wanting(200).wait().is_err());
         // What was accepted is settled, one by one, in what is kept back.
         while settled < next {
             let appended = journal.append(&done(1, &[end(settled, 1)]));
@@ -56,7 +56,8 @@ fn a_full_disk_refuses_publishes_takes_settlements_and_goes_on_when_there_is_roo
             }
         }
         journal.tend();
-        journal.room().unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let room = journal.wanting(200).wait();
+        room.unwrap_or_else(|error| panic!("round {round}: {error}"));
         assert!(matches!(journal.health().state, JournalState::Ready), "round {round}");
         if round % 5 == 4 {
             drop(journal);

@@ -9,8 +9,10 @@ mod failures;
 mod full;
 mod mark;
 mod model;
+mod other;
 #[cfg(feature = "planted-faults")]
 mod planted;
 mod recycled;
+mod room;
 mod threads;
 mod workload;

@@ -1,70 +1,19 @@
 //! What an earlier use of a file left behind does not come back: the salt of its segment is
 //! another one now.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
-use patchbay_journal::{
-    Journal, Level, LockError, Record, RecoveryReport, SimStorage, Storage, StoredFile, Target,
-};
+use patchbay_journal::{Journal, Level, Record, RecoveryReport, SimStorage, Storage, Target};
 
 use crate::{
     common::{NOW, done, end, publish, subscribe},
     crash_states::config,
     model::payload,
+    other::Other,
 };
 
-/// A folder that draws the same number every time: all its segments have the same salt.
-#[derive(Debug)]
-struct Saltless(SimStorage);
-
-impl Storage for Saltless {
-    fn make_folder(&self) -> io::Result<()> {
-        self.0.make_folder()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StoredFile>> {
-        self.0.create(name)
-    }
-
-    fn open(&self, name: &str, writable: bool) -> io::Result<Arc<dyn StoredFile>> {
-        self.0.open(name, writable)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
-    }
-
-    fn sync_dir(&self) -> io::Result<()> {
-        self.0.sync_dir()
-    }
-
-    fn lock(&self, name: &str) -> Result<Box<dyn Send + Sync>, LockError> {
-        self.0.lock(name)
-    }
-
-    fn free_bytes(&self) -> io::Result<u64> {
-        self.0.free_bytes()
-    }
-
-    fn random(&self) -> u64 {
-        0
-    }
-
-    fn place(&self) -> String {
-        self.0.place()
-    }
-}
-
 fn folder(sim: &SimStorage, salted: bool) -> Arc<dyn Storage> {
-    if salted { Arc::new(sim.clone()) } else { Arc::new(Saltless(sim.clone())) }
+    if salted { Arc::new(sim.clone()) } else { Arc::new(Other::without_salt(sim)) }
 }
 
 /// Publishes written messages until one is in that segment, and so many more.

@@ -13,7 +13,7 @@ use patchbay_journal::{
     CommitError, DiskStorage, Journal, JournalConfig, Level, Reached, Record, Target, verify,
 };
 
-use crate::common::{NOW, done, end, publish, subscribe};
+use crate::common::{NOW, append, done, end, publish, subscribe};
 
 const PUBLISHERS: u32 = 64;
 const EACH: u64 = 60;
@@ -40,17 +40,17 @@ fn publishers_that_wait_share_flights_and_each_success_covers_all_before_it() {
         for sub in 1..=PUBLISHERS {
             let (journal, successes) = (&journal, &successes);
             scope.spawn(move || {
-                journal.append(&subscribe(sub)).expect("append");
+                append(journal, &subscribe(sub));
                 for id in 1..=EACH {
                     let targets = [Target { sub, id }];
                     let level = if id % 3 == 0 { Level::Process } else { Level::Disk };
                     let message = publish(u64::from(sub) * 1000 + id, &targets, &[7; 200]);
-                    let position = journal.append(&Record::Publish(message)).expect("append");
+                    let position = append(journal, &Record::Publish(message));
                     journal.wait(position.number, level).expect("wait");
                     assert!(journal.reached(level) >= position.number);
                     successes.lock().expect("lock").push((position.number, position.seq));
                     if id % 2 == 0 {
-                        journal.append(&done(sub, &[end(id - 1, 2)])).expect("append");
+                        append(journal, &done(sub, &[end(id - 1, 2)]));
                     }
                 }
             });
@@ -103,7 +103,7 @@ fn who_does_not_wait_is_told_and_what_nobody_waits_for_reaches_the_disk_too() {
     for id in 1..=500 {
         let targets = [Target { sub: 1, id }];
         let message = publish(id, &targets, b"payload");
-        let position = journal.append(&Record::Publish(message)).expect("append");
+        let position = append(&journal, &Record::Publish(message));
         let level = if id % 2 == 0 { Level::Disk } else { Level::Process };
         journal.when(position.number, level, told.clone());
     }
