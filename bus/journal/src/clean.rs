@@ -30,6 +30,8 @@ const SEGMENTS_MIN: usize = 3;
 /// About the bytes that a key takes when it is copied. Where keys fill a good part of a segment, it
 /// stays until their window has passed: copied, they would fill the next one.
 const KEY_BYTES: u64 = 128;
+/// What a delivery takes where it is copied, beside its message and what is known of its failures.
+const STANDING_BYTES: u64 = 64;
 /// How many keys one record copies forward.
 const KEYS_MAX: usize = 256;
 
@@ -204,36 +206,65 @@ impl Shared {
                 return false;
             }
         }
-        // Without room to copy into, the segment stays as it is, and what was copied counts.
+        // What is begun and not finished would only take room. What is finished gives a segment back:
+        // for that the reserve is there, but for what others append meanwhile.
+        let cost = self.cost(&oldest, &needed, &bytes);
+        {
+            let head = lock(&self.head);
+            let left = if pressure { head.reserve / 8 } else { head.reserve / 2 };
+            if head.room() < cost + left {
+                return false;
+            }
+        }
         let copied = self.copy(&oldest, &needed, &bytes).is_ok();
         copied && lock(&self.head).burden(oldest.segment.number) == 0
     }
 
+    /// The bytes that copying takes, or a little more.
+    fn cost(&self, oldest: &Used, needed: &Needed, bytes: &[u8]) -> u64 {
+        let mut cost = 0;
+        each_record(oldest, bytes, |place, length, record| {
+            let keys: u64 = match &record {
+                Record::DedupKeys(copied) => copied.keys.iter().map(|key| size_of_key(&key)).sum(),
+                Record::Publish(publish)
+                | Record::Forward { publish, .. }
+                | Record::Moved(Moved { publish, .. }) => {
+                    let found = {
+                        let head = lock(&self.head);
+                        let needs = needed.by(publish, place);
+                        // What is not written yet is found when it is copied.
+                        self.reasons(&head, &needs, place).unwrap_or_default()
+                    };
+                    let reasons = found.iter().filter_map(|found| found.reason.as_ref());
+                    let reasons: u64 = reasons.map(|reason| reason.raw.1.len() as u64).sum();
+                    if !found.is_empty() {
+                        cost += length + reasons + found.len() as u64 * STANDING_BYTES;
+                    }
+                    key_of(publish).map_or(0, |key| size_of_key(&key))
+                }
+                _ => 0,
+            };
+            cost += keys;
+            Ok(())
+        })
+        .map_or(u64::MAX / 2, |()| cost)
+    }
+
     fn copy(&self, oldest: &Used, needed: &Needed, bytes: &[u8]) -> Result<(), AppendError> {
         let mut keys: Vec<DedupKey<'_>> = Vec::new();
-        let mut at = HEAD;
-        while let Some(step) = crate::frame::length_at(&bytes[at..]) {
-            let place = Place { segment: oldest.segment.number, offset: at as u64 };
-            let frame = Frame::read(&bytes[at..], oldest.segment.salt);
-            // Damage is passed over here as it was on opening, where it was reported.
-            at += frame.map_or(1, |_| step);
-            let record = frame.and_then(|frame| Record::decode(frame.kind, frame.body).ok());
+        each_record(oldest, bytes, |place, _, record| {
             match record {
-                Some(Record::Publish(publish) | Record::Forward { publish, .. }) => {
+                Record::Publish(publish)
+                | Record::Forward { publish, .. }
+                | Record::Moved(Moved { publish, .. }) => {
                     keys.extend(key_of(&publish));
                     self.copy_message(&publish, &needed.by(&publish, place), place)?;
                 }
-                Some(Record::Moved(Moved { publish, .. })) => {
-                    keys.extend(key_of(&publish));
-                    self.copy_message(&publish, &needed.by(&publish, place), place)?;
-                }
-                Some(Record::DedupKeys(copied)) => keys.extend(copied.keys),
+                Record::DedupKeys(copied) => keys.extend(copied.keys),
                 _ => {}
             }
-            if keys.len() >= KEYS_MAX {
-                self.copy_keys(&mut keys)?;
-            }
-        }
+            if keys.len() >= KEYS_MAX { self.copy_keys(&mut keys) } else { Ok(()) }
+        })?;
         self.copy_keys(&mut keys)?;
         let mut head = lock(&self.head);
         if let Some(front) = head.used.front_mut() {
@@ -323,12 +354,7 @@ impl Shared {
         }
     }
 
-    /// Appends without touching what settlements need on a full disk.
     fn append_copy(&self, head: &mut Head, record: &Record<'_>) -> Result<(), AppendError> {
-        let (free, reserve) = (head.room(), head.reserve / 2);
-        if free < reserve {
-            return Err(AppendError::StorageFull { free, reserve });
-        }
         let position = self.try_append(head, record)?;
         self.appended.store(position.number, Release);
         Ok(())
@@ -354,6 +380,31 @@ impl Shared {
         keys.clear();
         Ok(())
     }
+}
+
+/// Shows the records of a segment, with where they stand and how long they are.
+fn each_record<'a>(
+    segment: &Used,
+    bytes: &'a [u8],
+    mut see: impl FnMut(Place, u64, Record<'a>) -> Result<(), AppendError>,
+) -> Result<(), AppendError> {
+    let mut at = HEAD;
+    while let Some(step) = crate::frame::length_at(&bytes[at..]) {
+        let place = Place { segment: segment.segment.number, offset: at as u64 };
+        let frame = Frame::read(&bytes[at..], segment.segment.salt);
+        // Damage is passed over here as it was on opening, where it was reported.
+        at += frame.map_or(1, |_| step);
+        let record = frame.and_then(|frame| Record::decode(frame.kind, frame.body).ok());
+        if let Some(record) = record {
+            see(place, step as u64, record)?;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a key where it is copied to, or a little more.
+fn size_of_key(key: &DedupKey<'_>) -> u64 {
+    (key.principal.len() + key.topic.len() + key.key.len()) as u64 + 64
 }
 
 /// A record cannot be read back: not written yet, or damaged since.

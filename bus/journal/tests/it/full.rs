@@ -1,9 +1,14 @@
 //! A full disk: refused clearly, settled on, resumed by itself.
 
-use patchbay_journal::{AppendError, Journal, JournalState, Level, Record, SimStorage, Target};
+use std::sync::Arc;
+
+use patchbay_journal::{
+    AppendError, Dedup, Journal, JournalConfig, JournalState, Level, Publish, Record, Retry,
+    SimStorage, Standing, Target,
+};
 
 use crate::{
-    common::{done, end, publish, subscribe},
+    common::{NOW, done, end, publish, subscribe},
     crash_states::open,
     model::payload,
 };
@@ -102,4 +107,82 @@ fn a_record_that_no_segment_takes_is_refused_and_leaves_nothing() {
     assert_eq!(journal.read(position.place).err().map(|_| ()), Some(()), "not written yet");
     journal.wait(position.number, Level::Process).expect("wait");
     assert_eq!(journal.read(position.place).expect("read").publish().payload, b"small");
+}
+
+/// A journal on a disk for five segments, full of messages of which every tenth has a key, with less
+/// than half of its reserve left. Returns how many there are.
+fn brim(storage: &SimStorage) -> (Arc<Journal>, u64) {
+    const SIZE: u64 = 32 << 10;
+    storage.limit(5 * SIZE + 4096);
+    let config = JournalConfig {
+        segment_bytes: SIZE,
+        reserve_bytes: SIZE,
+        low_water_bytes: 0,
+        threads: false,
+        ..JournalConfig::default()
+    };
+    let (journal, _) = Journal::open(Arc::new(storage.clone()), config, NOW).expect("open");
+    journal.append(&subscribe(1)).expect("append");
+    let mut n = 0;
+    loop {
+        let (targets, payload) = ([Target { sub: 1, id: n + 1 }], [7; 300]);
+        let key = format!("key {n}");
+        let dedup = (n % 10 == 0).then_some(Dedup { principal: "p", key: &key, payload_hash: n });
+        let publish = Publish { dedup, ..publish(n + 1, &targets, &payload) };
+        match journal.append(&Record::Publish(publish)) {
+            Ok(_) => n += 1,
+            Err(AppendError::StorageFull { .. }) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // Retries take from the reserve.
+    let target = Target { sub: 1, id: n };
+    let retry = Retry { target, at_unix_ns: 1, standing: Standing::default() };
+    while journal.health().room > journal.health().reserve * 2 / 5 {
+        journal.append(&Record::Retry(retry)).expect("append");
+    }
+    journal.tend();
+    assert!(journal.room().is_err());
+    (journal, n)
+}
+
+#[test]
+fn keys_that_are_all_a_segment_is_kept_for_do_not_keep_a_full_disk_full() {
+    let storage = SimStorage::new();
+    let (journal, n) = brim(&storage);
+    journal.append(&done(1, &[end(1, n)])).expect("append");
+    journal.tend();
+    journal.room().expect("room");
+    drop(journal);
+    let (_, recovered) = open(&storage.kill());
+    assert_eq!(recovered.dedup.len() as u64, n.div_ceil(10), "and are not forgotten");
+}
+
+#[test]
+fn a_few_that_are_left_do_not_keep_a_full_disk_full() {
+    let storage = SimStorage::new();
+    let (journal, n) = brim(&storage);
+    let ends: Vec<_> = (1..=n).filter(|id| id % 20 != 0).map(|id| end(id, 1)).collect();
+    journal.append(&done(1, &ends)).expect("append");
+    journal.tend();
+    journal.room().expect("room");
+    drop(journal);
+    let (_, recovered) = open(&storage.kill());
+    let left: u64 = recovered.subs[0].fresh.iter().map(|span| span.count).sum();
+    assert_eq!(left + recovered.subs[0].tried.len() as u64, n / 20);
+}
+
+#[test]
+fn what_would_not_fit_is_not_copied_into_the_reserve() {
+    let storage = SimStorage::new();
+    let (journal, n) = brim(&storage);
+    let ends: Vec<_> = (1..=n).filter(|id| id % 5 < 3).map(|id| end(id, 1)).collect();
+    journal.append(&done(1, &ends)).expect("append");
+    let before = journal.health().room;
+    (0..5).for_each(|_| journal.tend());
+    assert_eq!(journal.health().room, before);
+    assert!(journal.room().is_err());
+    journal.append(&done(1, &[end(1, n)])).expect("append");
+    journal.tend();
+    journal.room().expect("room");
 }

@@ -13,7 +13,6 @@ use crate::{
 };
 
 #[test]
-#[ignore = "known defect: now and then no room comes back after a full disk; ./scripts/chaos.sh --only full runs it"]
 fn a_full_disk_refuses_what_is_new_and_settles_what_is_old() {
     let mut plan = Plan::new("full", 20);
     let Some(mut enclosure) = Enclosure::open(false) else {
