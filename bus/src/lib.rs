@@ -71,7 +71,7 @@ pub use queue::{
     split::Split,
 };
 pub use recovery::RecoverError;
-pub use redelivery::{BreakerPolicy, BudgetPolicy, DeadCause, OnError, RetryPolicy};
+pub use redelivery::{BreakerLook, BreakerPolicy, BudgetPolicy, DeadCause, OnError, RetryPolicy};
 pub use redrive::RedriveError;
 pub use request::{REPLY_PREFIX, REPLY_TO, Reply, RequestError};
 pub use settlement::{Fault, FaultClass, Outcome, Verdict};

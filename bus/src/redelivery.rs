@@ -23,7 +23,7 @@ mod budget;
 use std::time::Duration;
 
 pub use backoff::{backoff, clamp_delay};
-pub use breaker::{Allowance, Breaker, BreakerPolicy};
+pub use breaker::{Allowance, Breaker, BreakerLook, BreakerPolicy};
 pub use budget::{Budget, BudgetPolicy};
 
 use crate::{

@@ -22,6 +22,7 @@ use crate::{
         split::Split,
         window::Hand,
     },
+    redelivery::BreakerLook,
     settlement::Fault,
     solo::{Floor, Solo},
     spec::{Overflow, SubscriptionSpec},
@@ -373,6 +374,18 @@ impl Subscription {
     #[must_use]
     pub fn is_tripped(&self) -> bool {
         self.queue.is_tripped()
+    }
+
+    /// How its breaker stands, and why; `None` when it has none.
+    #[must_use]
+    pub fn breaker(&self) -> Option<BreakerLook> {
+        self.queue.breaker()
+    }
+
+    /// A time on the monotonic clock as nanoseconds since the Unix epoch, for people.
+    #[must_use]
+    pub fn unix_ns(&self, mono_ns: u64) -> u64 {
+        mono_ns.wrapping_add(self.unix_offset)
     }
 
     /// Whether it was removed.

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     dead_letters::DeadLetters,
     ledger::{DropReason, Ledger},
-    redelivery::{Breaker, Budget},
+    redelivery::{Breaker, BreakerLook, Budget},
     settlement::Fault,
     spec::SubscriptionSpec,
     sync::lock,
@@ -341,6 +341,11 @@ impl Queue {
     /// Whether hand-offs pause because nearly all fail.
     pub(crate) fn is_tripped(&self) -> bool {
         lock(&self.desk).breaker.as_ref().is_some_and(|breaker| !breaker.is_closed())
+    }
+
+    /// How its breaker stands; `None` when it has none.
+    pub(crate) fn breaker(&self) -> Option<BreakerLook> {
+        lock(&self.desk).breaker.as_ref().map(Breaker::look)
     }
 
     /// Whether it was removed, or another one has taken its place.

@@ -32,11 +32,34 @@ pub enum Allowance {
     Nothing(Option<u64>),
 }
 
+/// A look at a breaker, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BreakerLook {
+    /// Whether everything flows.
+    pub closed: bool,
+    /// Whether a probe is out whose answer decides.
+    pub probing: bool,
+    /// How often it has opened.
+    pub opened: u64,
+    /// When it opened last, on the monotonic clock.
+    pub opened_at_ns: Option<u64>,
+    /// Attempts that it had seen then, within its window …
+    pub attempts: u64,
+    /// … and those of them that had failed.
+    pub failures: u64,
+    /// When the next probe may be handed off; absent while it is closed.
+    pub next_probe_ns: Option<u64>,
+    /// How far back it looks.
+    pub window: Duration,
+}
+
 /// The breaker of one subscription.
 #[derive(Clone, Debug)]
 pub struct Breaker {
     policy: BreakerPolicy,
     state: State,
+    /// What was so when it opened last.
+    last: BreakerLook,
     buckets: [Bucket; BUCKETS],
     /// Number of the bucket that is being filled.
     slice: u64,
@@ -63,7 +86,24 @@ impl Breaker {
     /// A closed breaker.
     #[must_use]
     pub fn new(policy: BreakerPolicy) -> Breaker {
-        Breaker { policy, state: State::Closed, buckets: Default::default(), slice: 0 }
+        let last = BreakerLook { window: policy.window, ..BreakerLook::default() };
+        Breaker { policy, state: State::Closed, last, buckets: Default::default(), slice: 0 }
+    }
+
+    /// How it stands, and why.
+    #[must_use]
+    pub fn look(&self) -> BreakerLook {
+        let next_probe_ns = match self.state {
+            State::Closed => None,
+            State::Open { probe_at_ns } => Some(probe_at_ns),
+            State::Probing { since_ns } => Some(since_ns.saturating_add(self.interval())),
+        };
+        BreakerLook {
+            closed: self.is_closed(),
+            probing: matches!(self.state, State::Probing { .. }),
+            next_probe_ns,
+            ..self.last
+        }
     }
 
     /// Whether failures are charged and hand-offs flow.
@@ -136,6 +176,14 @@ impl Breaker {
         let enough = all >= u64::from(self.policy.min_attempts);
         if enough && failed * 100 >= all * u64::from(self.policy.failure_percent) {
             self.state = State::Open { probe_at_ns: now_ns.saturating_add(self.interval()) };
+            let opened = self.last.opened + 1;
+            self.last = BreakerLook {
+                opened,
+                opened_at_ns: Some(now_ns),
+                attempts: all,
+                failures: failed,
+                ..self.last
+            };
         }
     }
 

@@ -125,8 +125,13 @@ fn the_breaker_opens_on_half_failures_probes_once_a_second_and_closes_on_success
         breaker.record(now, 2, 1);
         assert!(breaker.is_closed(), "49 attempts say nothing");
     }
+    assert_eq!(breaker.look().opened, 0);
     breaker.record(now, 2, 1);
     assert!(!breaker.is_closed());
+    let look = breaker.look();
+    assert_eq!((look.opened, look.opened_at_ns), (1, Some(now)));
+    assert_eq!((look.attempts, look.failures), (50, 25), "{look:?}");
+    assert_eq!((look.probing, look.next_probe_ns), (false, Some(now + SECOND)));
     assert_eq!(breaker.allowance(now), Allowance::Nothing(Some(now + SECOND)));
     for _ in 0..3 {
         now += SECOND;

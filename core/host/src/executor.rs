@@ -176,7 +176,7 @@ impl Executor {
         let incarnation = self.incarnation(generation)?;
         match incarnation.check(incarnation.prepared.facts.health.timeout).await {
             Check::Passed(_) => Ok(()),
-            Check::Failed(why) => {
+            Check::Failed(why) | Check::Busy(why) => {
                 let reason = format!("its first health check failed: {why}");
                 Err(refused(FailureKind::Health, Lasting::Passing, reason))
             }

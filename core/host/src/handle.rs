@@ -239,6 +239,12 @@ impl HostHandle {
                 failures,
                 checked_at,
             },
+            Check::Busy(why) => HealthView {
+                status: "unknown".to_owned(),
+                detail: Some(why),
+                failures,
+                checked_at: None,
+            },
         })
     }
 

@@ -143,6 +143,7 @@ impl Incarnation {
         match self.ask(Op::Health, limit).await {
             Ok(reply) => Check::Passed(reply.text),
             Err(OpError::Failed { text, .. }) => Check::Failed(text),
+            Err(error @ OpError::Busy { .. }) => Check::Busy(error.to_string()),
             Err(error) => Check::Failed(error.to_string()),
         }
     }

@@ -19,9 +19,11 @@ use crate::{
     handler::LibraryHandler,
     incarnation::{Incarnation, Parts, Wishes},
     lane::Watched,
+    moment,
     services::{Lanes, PluginServices, ServiceParts},
     station::Station,
     transit::{conductor::Told, observer::Observer},
+    view::WrittenOffView,
     watch::prepared::{Prepared, chain},
     wish::Wish,
 };
@@ -168,6 +170,18 @@ fn listener(
             )),
             _ => None,
         };
+        let now = || moment::text(context.clock.unix_ns());
+        match &event.kind {
+            PoolEventKind::Abandoned { lane, returned } => station.write_off(WrittenOffView {
+                at: now(),
+                generation: generation.0,
+                lane: lane.index,
+                returned: *returned as u64,
+                back_at: None,
+            }),
+            PoolEventKind::CameBack { lane } => station.came_back(generation, lane.index, now()),
+            _ => {}
+        }
         if let Some(line) = told(&event.kind) {
             let generation = Some(generation.0);
             let from = LineFrom { level: "warn", generation, target: "pool" };

@@ -1,25 +1,28 @@
 //! From what the host knows to what it shows.
 
+mod mapped;
+mod supervision;
+
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
 use patchbay_bus::{DeadLetter, DropReason, Ledger};
-use patchbay_lifecycle::{Generation, Intent, PluginName, State, Track};
+use patchbay_lifecycle::{Generation, Intent, PluginName, Track};
 use patchbay_manifest::Order;
 use serde_json::Value;
 
+pub(crate) use self::mapped::generations;
 use crate::{
     context::{Context, Phase},
-    incarnation::Incarnation,
     journal, moment, orphans,
     publishing::seen,
     snapshot::Snapshot,
     station::{Queue, Station},
     view::{
-        Cause, DeadLetterView, FailureRecord, FailureView, GenerationView, HealthView, HostStatus,
-        LedgerView, PluginDetail, PluginView, QueueView, SubscriptionView, TopicView, WorkersView,
+        Cause, DeadLetterView, FailureRecord, FailureView, HealthView, HostStatus, LedgerView,
+        PluginDetail, PluginView, QueueView, SubscriptionView, TopicView, WorkersView,
     },
     watch::prepared::chain,
 };
@@ -74,9 +77,6 @@ pub(crate) fn detail(context: &Context, track: &Track, own_metrics: Option<Value
     let incarnation = track.observed.serving.and_then(|it| station.incarnation(it.generation));
     let prepared = incarnation.map(|it| Arc::clone(&it.prepared)).or_else(|| station.latest());
     let (live, past) = station.queues();
-    let mut generations = generations_of(&station, Some(track));
-    generations.extend(quarantined(context, Some(&track.name)));
-    generations.sort_by_key(|view| std::cmp::Reverse(view.generation));
     let subscription = |queue: &Queue| SubscriptionView {
         index: queue.wish.number,
         pattern: queue.wish.manifest.topic.to_string(),
@@ -87,6 +87,7 @@ pub(crate) fn detail(context: &Context, track: &Track, own_metrics: Option<Value
         }
         .to_owned(),
         declared: queue.wish.declared,
+        breaker: supervision::breaker(&queue.subscription),
         ledger: ledger_of(&station, queue, &past),
     };
     PluginDetail {
@@ -94,7 +95,8 @@ pub(crate) fn detail(context: &Context, track: &Track, own_metrics: Option<Value
         manifest: prepared.as_ref().map(|it| it.manifest.to_value()),
         config: prepared.map_or(Value::Null, |it| Value::Object(it.config.clone())),
         subscriptions: live.iter().map(subscription).collect(),
-        generations,
+        supervision: supervision::of(context, &station, track),
+        generations: mapped::of_plugin(context, &station, track),
         metrics: station.metrics.view(),
         spans: station.spans.view(),
         own_metrics,
@@ -109,56 +111,6 @@ pub(crate) fn health(track: &Track) -> HealthView {
         failures: track.health.failures,
         checked_at: track.health.checked_ns.map(moment::text),
     }
-}
-
-/// Every generation whose library is still mapped, newest first.
-pub(crate) fn generations(context: &Context, snapshot: &Snapshot) -> Vec<GenerationView> {
-    let mut views = quarantined(context, None);
-    for station in context.stations() {
-        let track = snapshot.tracks.get(station.name()).map(Arc::as_ref);
-        views.extend(generations_of(&station, track));
-    }
-    views.sort_by_key(|view| std::cmp::Reverse(view.generation));
-    views
-}
-
-fn generations_of(station: &Station, track: Option<&Track>) -> Vec<GenerationView> {
-    let view = |it: Arc<Incarnation>| {
-        let generation = it.generation();
-        let state = track.and_then(|track| state_of(track, generation)).unwrap_or(State::Loaded);
-        GenerationView {
-            plugin: station.name().to_string(),
-            generation: generation.0,
-            state: state.to_string(),
-            serving: state.serves(),
-            version: it.prepared.facts.version.to_string(),
-            digest: it.prepared.facts.library.to_string(),
-            loaded_at: moment::text(it.loaded_unix_ns),
-            quarantine: None,
-        }
-    };
-    station.incarnations().into_iter().map(view).collect()
-}
-
-fn state_of(track: &Track, generation: Generation) -> Option<State> {
-    let mut all = track.observed.instances();
-    all.find(|it| it.generation == generation).map(|it| it.state)
-}
-
-fn quarantined(context: &Context, of: Option<&PluginName>) -> Vec<GenerationView> {
-    let all = context.loader.quarantined().into_iter();
-    let wanted = all.filter(|it| of.is_none_or(|name| it.name == name.as_str()));
-    let view = |it: patchbay_loader::QuarantineView| GenerationView {
-        plugin: it.name,
-        generation: it.generation,
-        state: State::Quarantined.to_string(),
-        serving: false,
-        version: it.version,
-        digest: it.digest.to_string(),
-        loaded_at: String::new(),
-        quarantine: Some(chain(&it.reason)),
-    };
-    wanted.map(view).collect()
 }
 
 // --- messages ---

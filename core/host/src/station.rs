@@ -22,7 +22,7 @@ use crate::{
     settings::Limits,
     telemetry::{logs::LogRing, metrics::Metrics, spans::Spans},
     transit::{conductor::Told, request::Pending},
-    view::StateChange,
+    view::{StateChange, WrittenOffView},
     watch::prepared::Prepared,
     wish::Wish,
 };
@@ -54,6 +54,8 @@ struct State {
     /// Removed subscriptions: what they hold may still be on a lane.
     past: VecDeque<Queue>,
     history: VecDeque<StateChange>,
+    /// Lanes that were written off.
+    written_off: VecDeque<WrittenOffView>,
     /// Where a running transition is told something.
     conductor: Option<mpsc::Sender<Told>>,
     measured: bool,
@@ -353,6 +355,31 @@ impl Station {
     /// The latest changes, newest first.
     pub(crate) fn history(&self) -> Vec<StateChange> {
         self.lock().history.iter().rev().cloned().collect()
+    }
+
+    /// A lane was written off.
+    pub(crate) fn write_off(&self, lane: WrittenOffView) {
+        let mut state = self.lock();
+        while state.written_off.len() >= self.history_max {
+            state.written_off.pop_front();
+        }
+        state.written_off.push_back(lane);
+    }
+
+    /// The thread of a lane that was written off has ended after all.
+    pub(crate) fn came_back(&self, generation: Generation, lane: u32, at: String) {
+        let mut state = self.lock();
+        let is_it = |it: &&mut WrittenOffView| {
+            (it.generation, it.lane) == (generation.0, lane) && it.back_at.is_none()
+        };
+        if let Some(lane) = state.written_off.iter_mut().find(is_it) {
+            lane.back_at = Some(at);
+        }
+    }
+
+    /// The latest lanes that were written off, newest first.
+    pub(crate) fn written_off(&self) -> Vec<WrittenOffView> {
+        self.lock().written_off.iter().rev().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -12,6 +12,7 @@ mod journal;
 mod life;
 mod operation;
 mod plugin;
+mod supervision;
 mod telemetry;
 
 pub use self::{
@@ -28,5 +29,6 @@ pub use self::{
         Cause, FailureView, GenerationView, HealthView, PluginDetail, PluginView, QueueView,
         RescanReport, StateChange, SubscriptionView, WorkersView,
     },
+    supervision::{BreakerView, SetbackView, SupervisionView, WrittenOffView},
     telemetry::{EventView, LogLine, MetricView, SpanView},
 };

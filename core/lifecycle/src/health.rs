@@ -20,6 +20,9 @@ pub enum Check {
     Passed(Option<String>),
     /// It said that it is not, or did not answer.
     Failed(String),
+    /// It could not be asked: the thread that answers was inside of a message's call. That has a
+    /// limit of its own, so this says nothing about the plugin's health.
+    Busy(String),
 }
 
 /// What the checks so far amount to.
@@ -66,9 +69,12 @@ impl Verdict {
 impl HealthRecord {
     /// Takes one check into account. Returns whether the verdict became unhealthy by it.
     pub fn record(&mut self, check: Check, threshold: u32, unix_ns: u64) -> bool {
-        self.checked_ns = Some(unix_ns);
         let before = self.verdict;
+        if !matches!(check, Check::Busy(_)) {
+            self.checked_ns = Some(unix_ns);
+        }
         match check {
+            Check::Busy(why) => self.detail = Some(why),
             Check::Passed(detail) => {
                 self.detail = detail;
                 self.failures = 0;
@@ -103,5 +109,17 @@ mod tests {
         assert!(record.record(failed(), 3, 6), "the third in a row tips it");
         assert!(!record.record(failed(), 3, 7), "and is told once");
         assert_eq!(record.verdict, Verdict::Unhealthy);
+    }
+
+    #[test]
+    fn a_plugin_that_could_not_be_asked_is_neither_well_nor_ill() {
+        let mut record = HealthRecord::default();
+        let busy = || Check::Busy("inside of a call".into());
+        for at in 0..10 {
+            assert!(!record.record(busy(), 1, at));
+        }
+        assert_eq!((record.verdict, record.failures), (Verdict::Unknown, 0));
+        assert_eq!((record.checked_ns, record.detail.is_some()), (None, true));
+        assert!(record.record(Check::Failed("no".into()), 1, 11), "a real one still counts");
     }
 }

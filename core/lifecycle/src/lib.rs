@@ -35,7 +35,7 @@ pub use self::{
     order::{Node, Order},
     plan::{Flow, Plan, Step},
     planner::{Target, plan},
-    restart::{Decision, RestartLimits, RestartPolicy, RestartWindow, backoff},
+    restart::{Decision, RestartLimits, RestartPolicy, RestartWindow, Setback, Setbacks, backoff},
     state::State,
     track::{Facts, Intent, Requirement, Track},
 };

@@ -8,6 +8,11 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use crate::{FailureKind, Refusal};
+
+/// Setbacks that are remembered per plugin.
+pub const SETBACKS_MAX: usize = 16;
+
 /// Bounds of the restart policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartLimits {
@@ -46,6 +51,24 @@ pub enum Decision {
     /// Too many restarts in too short a time.
     GiveUp,
 }
+
+/// A failure that was dealt with: what it was, and what was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setback {
+    /// When, nanoseconds since the Unix epoch.
+    pub at_unix_ns: u64,
+    /// What kind of thing failed.
+    pub kind: FailureKind,
+    /// What failed.
+    pub reason: String,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// The latest setbacks of one plugin, oldest first. They outlast restarts: a plugin that runs again
+/// still tells why it had to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setbacks(VecDeque<Setback>);
 
 /// The restarts of one plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +116,38 @@ impl RestartPolicy {
     }
 }
 
+// === impl Decision ===
+
+impl Decision {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Decision::RestartAfter(_) => "restart",
+            Decision::LeaveDown => "leave_down",
+            Decision::GiveUp => "give_up",
+        }
+    }
+}
+
+// === impl Setbacks ===
+
+impl Setbacks {
+    /// Remembers one; the oldest is forgotten when there are too many.
+    pub(crate) fn note(&mut self, refusal: &Refusal, decision: Decision, at_unix_ns: u64) {
+        if self.0.len() >= SETBACKS_MAX {
+            self.0.pop_front();
+        }
+        let (kind, reason) = (refusal.kind, refusal.reason.clone());
+        self.0.push_back(Setback { at_unix_ns, kind, reason, decision });
+    }
+
+    /// All of them, newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &Setback> {
+        self.0.iter().rev()
+    }
+}
+
 // === impl RestartWindow ===
 
 impl RestartWindow {
@@ -100,6 +155,23 @@ impl RestartWindow {
     #[must_use]
     pub fn count(&self) -> u32 {
         self.in_a_row
+    }
+
+    /// Restarts within the period that ends now: so many count against the intensity.
+    #[must_use]
+    pub fn recent(&self, limits: &RestartLimits, now_ns: u64) -> u32 {
+        let period_ns = nanoseconds(limits.period);
+        let counts = |at: &&u64| now_ns.saturating_sub(**at) < period_ns;
+        u32::try_from(self.recent.iter().filter(counts).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The longest wait before the next restart, should one be needed now.
+    #[must_use]
+    pub fn next_wait_max(&self, limits: &RestartLimits, now_ns: u64) -> Duration {
+        let forgotten = self
+            .latest_ns
+            .is_none_or(|latest| now_ns.saturating_sub(latest) >= nanoseconds(limits.forget_after));
+        backoff_bound(limits, if forgotten { 0 } else { self.in_a_row })
     }
 
     /// Counts one more restart, if the intensity allows it.
@@ -123,12 +195,15 @@ impl RestartWindow {
 /// Full jitter: anything from nothing to `min(backoff_max, backoff_min * 2^restarts)`.
 #[must_use]
 pub fn backoff(limits: &RestartLimits, restarts: u32, dice: u64) -> Duration {
-    let doubled = 2_u32.checked_pow(restarts).and_then(|by| limits.backoff_min.checked_mul(by));
-    let bound = doubled.unwrap_or(limits.backoff_max).min(limits.backoff_max);
-    let bound_ns = nanoseconds(bound);
+    let bound_ns = nanoseconds(backoff_bound(limits, restarts));
     // Multiply-shift keeps the whole range of the dice without a division.
     let picked = (u128::from(bound_ns) * u128::from(dice)) >> 64;
     Duration::from_nanos(u64::try_from(picked).unwrap_or(bound_ns))
+}
+
+fn backoff_bound(limits: &RestartLimits, restarts: u32) -> Duration {
+    let doubled = 2_u32.checked_pow(restarts).and_then(|by| limits.backoff_min.checked_mul(by));
+    doubled.unwrap_or(limits.backoff_max).min(limits.backoff_max)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
@@ -174,6 +249,33 @@ mod tests {
             matches!(decision, Decision::RestartAfter(delay) if delay <= limits.backoff_min),
             "{decision:?}"
         );
+    }
+
+    #[test]
+    fn what_counts_against_the_intensity_and_the_next_wait_can_be_seen() {
+        let (limits, mut window) = (RestartLimits::default(), RestartWindow::default());
+        assert_eq!(window.next_wait_max(&limits, 0), Duration::from_millis(100));
+        for i in 0..3 {
+            RestartPolicy::OnFailure.decide(&mut window, &limits, i * SECOND, 0);
+        }
+        assert_eq!(window.recent(&limits, 3 * SECOND), 3);
+        assert_eq!(window.next_wait_max(&limits, 3 * SECOND), Duration::from_millis(800));
+        assert_eq!(window.recent(&limits, 61 * SECOND), 1, "two have aged out");
+        assert_eq!(window.next_wait_max(&limits, 602 * SECOND), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn so_many_setbacks_are_remembered_and_no_more() {
+        let mut setbacks = Setbacks::default();
+        for at in 0..SETBACKS_MAX as u64 + 3 {
+            let reason = format!("failure {at}");
+            let lasting = crate::Lasting::Passing;
+            let refusal = Refusal { kind: FailureKind::Died, reason, lasting };
+            setbacks.note(&refusal, Decision::RestartAfter(Duration::from_millis(at)), at);
+        }
+        let seen: Vec<&Setback> = setbacks.newest_first().collect();
+        assert_eq!((seen.len(), seen[0].at_unix_ns), (SETBACKS_MAX, SETBACKS_MAX as u64 + 2));
+        assert_eq!(seen[0].decision.as_str(), "restart");
     }
 
     #[test]

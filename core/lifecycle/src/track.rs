@@ -8,7 +8,7 @@ use semver::{Version, VersionReq};
 use crate::{
     Cause, Decision, Failure, FailureKind, Flow, Generation, HealthRecord, HealthRule, Identity,
     Lasting, Now, Observed, PluginName, Queue, Refusal, RestartLimits, RestartPolicy,
-    RestartWindow, Retry, State, Step, Target,
+    RestartWindow, Retry, Setbacks, State, Step, Target,
 };
 
 /// What an inspected library says about itself, as far as decisions need it.
@@ -68,6 +68,8 @@ pub struct Track {
     pub health: HealthRecord,
     /// Restarts so far.
     pub restarts: RestartWindow,
+    /// What went wrong before, and what was decided about it.
+    pub setbacks: Setbacks,
     /// State shown to the world.
     pub state: State,
     /// Why it is in that state.
@@ -86,6 +88,8 @@ pub struct Track {
     pub serving_facts: Option<Facts>,
     /// Facts of what the running plan, or the latest one, was made for.
     planned_facts: Option<Facts>,
+    /// Whether what serves has failed by itself.
+    ails: bool,
     /// Who served before the latest cutover, and its facts.
     before: Option<(Generation, Facts)>,
     /// Whether the plan that runs replaces what serves by something else: what fails meanwhile is
@@ -121,6 +125,7 @@ impl Track {
             failure: None,
             health: HealthRecord::default(),
             restarts: RestartWindow::default(),
+            setbacks: Setbacks::default(),
             state: State::Discovered,
             cause: Cause::new("host", "not seen yet"),
             since_unix_ns: now.unix_ns,
@@ -130,6 +135,7 @@ impl Track {
             busy: false,
             serving_facts: None,
             planned_facts: None,
+            ails: false,
             before: None,
             shifting: false,
             incarnation: 0,
@@ -295,6 +301,8 @@ impl Track {
         self.observed.apply(step, end);
         let serves = self.observed.serving.map(|serving| serving.generation);
         if served != serves {
+            self.since_unix_ns = now.unix_ns;
+            self.ails = false;
             self.health = HealthRecord::default();
             let returns = self.before.take_if(|(before, _)| Some(*before) == serves);
             let facts = match returns {
@@ -340,6 +348,7 @@ impl Track {
             // A successor is on its way, or the failure is being dealt with.
             return false;
         }
+        self.ails = true;
         let policy = self.policy();
         let decision = policy.decide(&mut self.restarts, limits, now.mono_ns, dice);
         self.fail(serving.identity, refusal, decision, limits, now);
@@ -421,7 +430,9 @@ impl Track {
             self.policy().decide(&mut self.restarts, limits, now.mono_ns, dice)
         };
         self.fail(identity, refusal, decision, limits, now);
-        if decision == Decision::LeaveDown
+        // What serves and is well goes on, whatever became of the instance that was to follow it.
+        let is_well = self.observed.serving.is_some() && !self.ails;
+        if (decision == Decision::LeaveDown || is_well)
             && let Some(failure) = &mut self.failure
         {
             failure.halts = false;
@@ -436,6 +447,7 @@ impl Track {
         limits: &RestartLimits,
         now: Now,
     ) {
+        self.setbacks.note(refusal, decision, now.unix_ns);
         let mut failure = Failure { bars: Some(identity), ..self.standing(refusal, now) };
         match decision {
             Decision::RestartAfter(delay) => {

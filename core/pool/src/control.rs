@@ -122,6 +122,15 @@ pub enum OpError {
         /// The time it had.
         limit: Duration,
     },
+    /// The lane had no moment for it: it was inside of a message's call all the time, which has a
+    /// limit of its own.
+    #[error("{op:?} was not asked within {limit:?}: its lane was inside of a call all the time")]
+    Busy {
+        /// What was asked.
+        op: Op,
+        /// The time it had.
+        limit: Duration,
+    },
     /// Too many calls wait already.
     #[error("{op:?} was not accepted: {max} control calls wait already")]
     Full {
@@ -240,8 +249,9 @@ impl ControlTable {
     }
 
     /// Cancels what is past its deadline, and gives up what is past the grace as well. A call that
-    /// no lane has taken by its deadline is given up at once: the lane had all that time.
-    pub(crate) fn expire(&mut self, now_ns: u64, grace_ns: u64) -> Expired {
+    /// no lane has taken by its deadline is given up at once: the lane had all that time. `busy`:
+    /// whether the lane is inside of a message's call.
+    pub(crate) fn expire(&mut self, now_ns: u64, grace_ns: u64, busy: bool) -> Expired {
         let mut expired = Expired::default();
         let mut index = 0;
         while let Some(entry) = self.waiting.get(index) {
@@ -249,8 +259,10 @@ impl ControlTable {
                 index += 1;
                 continue;
             }
-            if let Some(entry) = self.waiting.remove(index) {
-                expired.stuck += usize::from(entry.give_up());
+            match self.waiting.remove(index) {
+                Some(entry) if busy => entry.put_off(),
+                Some(entry) => expired.stuck += usize::from(entry.give_up()),
+                None => {}
             }
         }
         let late: Vec<u64> =
@@ -306,6 +318,11 @@ impl Entry {
         let error = OpError::Stuck { op: self.call.op, limit: self.limit };
         self.reply.send(Err(error)).is_ok()
     }
+
+    fn put_off(self) {
+        // Whoever asked may have gone.
+        let _ = self.reply.send(Err(OpError::Busy { op: self.call.op, limit: self.limit }));
+    }
 }
 
 #[cfg(test)]
@@ -343,13 +360,13 @@ mod tests {
         let answer = ask(&mut table, Op::Health);
         let call = table.take().expect("a call");
         assert_eq!(table.next_due_ns(50), Some(100));
-        assert_eq!(table.expire(99, 50), Expired::default());
+        assert_eq!(table.expire(99, 50, false), Expired::default());
         assert!(!table.is_cancelled(call.id));
-        assert_eq!(table.expire(100, 50), Expired { cancelled: 1, stuck: 0 });
+        assert_eq!(table.expire(100, 50, false), Expired { cancelled: 1, stuck: 0 });
         assert!(table.is_cancelled(call.id));
         assert_eq!(table.next_due_ns(50), Some(150));
-        assert_eq!(table.expire(149, 50), Expired::default());
-        assert_eq!(table.expire(150, 50), Expired { cancelled: 0, stuck: 1 });
+        assert_eq!(table.expire(149, 50, false), Expired::default());
+        assert_eq!(table.expire(150, 50, false), Expired { cancelled: 0, stuck: 1 });
         assert_eq!(answer_of(answer), Err(OpError::Stuck { op: Op::Health, limit: LIMIT }));
         assert!(table.is_cancelled(call.id), "a lane that comes back late drops it");
     }
@@ -359,7 +376,7 @@ mod tests {
         let mut table = ControlTable::new(4);
         let answer = ask(&mut table, Op::Reset);
         let call = table.take().expect("a call");
-        table.expire(100, 50);
+        table.expire(100, 50, false);
         table.answer(call.id, OpOutcome::Cancelled);
         assert_eq!(answer_of(answer), Err(OpError::TimedOut { op: Op::Reset, limit: LIMIT }));
     }
@@ -368,9 +385,17 @@ mod tests {
     fn a_call_that_no_lane_took_in_time_is_stuck() {
         let mut table = ControlTable::new(4);
         let answer = ask(&mut table, Op::Init);
-        assert_eq!(table.expire(100, 50), Expired { cancelled: 0, stuck: 1 });
+        assert_eq!(table.expire(100, 50, false), Expired { cancelled: 0, stuck: 1 });
         assert_eq!(answer_of(answer), Err(OpError::Stuck { op: Op::Init, limit: LIMIT }));
         assert_eq!(table.waiting(), 0);
+    }
+
+    #[test]
+    fn a_call_that_waited_behind_a_message_says_so_and_is_no_failure_of_the_lane() {
+        let mut table = ControlTable::new(4);
+        let answer = ask(&mut table, Op::Health);
+        assert_eq!(table.expire(100, 50, true), Expired::default());
+        assert_eq!(answer_of(answer), Err(OpError::Busy { op: Op::Health, limit: LIMIT }));
     }
 
     #[test]

@@ -82,7 +82,12 @@ impl<'a> Round<'a> {
 
     fn expire_ops(&mut self, crew: &Crew) {
         let grace = ns(self.config().cancel_grace);
-        let expired = self.pool.with_control(|control| control.expire(self.now_ns, grace));
+        let busy = crew.front().is_some_and(|lane| {
+            let mut seen = Seen::default();
+            lane.see(&mut seen);
+            seen.current.is_some()
+        });
+        let expired = self.pool.with_control(|control| control.expire(self.now_ns, grace, busy));
         if expired.cancelled > 0
             && let Some(lane) = crew.front()
         {

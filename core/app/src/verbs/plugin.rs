@@ -158,22 +158,25 @@ fn generation_table(generations: &[GenerationView]) -> String {
         "PLUGIN",
         "GEN",
         "STATE",
-        "SERVING",
+        "SHARE",
         "VERSION",
         "DIGEST",
         "LOADED",
-        "STILL MAPPED BECAUSE",
+        "MAPPED BECAUSE",
     ]);
     for of in generations {
         rows.row([
             of.plugin.clone(),
             of.generation.to_string(),
             of.state.clone(),
-            if of.serving { "yes" } else { "no" }.to_owned(),
+            format!("{} %", of.share),
             of.version.clone(),
             of.digest.chars().take(12).collect(),
             of.loaded_at.clone(),
-            of.quarantine.clone().unwrap_or_default(),
+            match &of.mapped_because {
+                Some(reason) => harmless(reason),
+                None => "it serves".to_owned(),
+            },
         ]);
     }
     rows.text("no library is mapped")

@@ -2,7 +2,10 @@
 
 mod told;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use patchbay_gateway::{TransitionPlan, TransitionStatus};
 use patchbay_host::TransitionRequest;
@@ -20,6 +23,8 @@ use crate::{
 
 /// Period at which a running transition is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
+/// After this long without a line of progress the figures so far are shown, if they have changed.
+const FIGURES: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(context: &Context, verb: TransitionVerb) -> Result<(), Failure> {
     match verb {
@@ -102,10 +107,24 @@ async fn ask(context: &Context, name: &PluginName, verb: &str) -> Result<(), Fai
 async fn follow(context: &Context, name: &PluginName, mut report: Report) -> Result<(), Failure> {
     let id = report.spec.id.clone();
     let mut last: Option<Entry> = None;
+    let (mut shown, mut figures) = (Instant::now(), String::new());
+    let say = |line: &str| {
+        if context.output.is_json() {
+            note(line);
+            return Ok(());
+        }
+        print(line)
+    };
     loop {
         for entry in after(&report.entries, last.as_ref()) {
-            let line = told::entry(entry, &report);
-            if context.output.is_json() { note(&line) } else { print(&line)? }
+            say(&told::entry(entry, &report))?;
+            shown = Instant::now();
+        }
+        let so_far = told::figures(&report);
+        if shown.elapsed() >= FIGURES && so_far.as_ref().is_some_and(|it| *it != figures) {
+            figures = so_far.unwrap_or_default();
+            say(&told::now(&report, &figures))?;
+            shown = Instant::now();
         }
         last = report.entries.last().cloned().or(last);
         if report.ended_unix_ns.is_some() {

@@ -9,5 +9,6 @@ mod operations;
 mod plugins;
 mod refusals;
 mod sources;
+mod supervision;
 mod support;
 mod transitions;

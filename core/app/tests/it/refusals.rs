@@ -1,9 +1,9 @@
 //! What is refused before a transition starts: the same over the command line and over HTTP, with
 //! the binary, a running host and real libraries. Nothing is loaded, and what serves is untouched.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf};
+use std::{fs, path::PathBuf};
 
-use patchbay_testkit::{eventually, fixture, repository};
+use patchbay_testkit::eventually;
 use serde_json::{Value, json};
 
 use crate::support::{Home, LONG, Up, write};
@@ -40,23 +40,22 @@ impl Stage {
         let config = json!({"plugins": {"echo": {"config": {"journal": calls, "gate": gate}}}});
         write(&home.path("patchbay.yaml"), &config.to_string());
         let own = manifest(|_| {});
-        let serving = install(&home, "echo", "1.0.0", &own);
-        install(&home, "echo", "2.0.0", &own);
-        install(&home, "other", "2.1.0", &own);
+        let serving = home.install("echo", "1.0.0", &own);
+        home.install("echo", "2.0.0", &own);
+        home.install("other", "2.1.0", &own);
         let described = |it: &mut Value| it["description"] = json!("the same number, other bytes");
-        fs::rename(install(&home, "echo", "1.0.0", &manifest(described)), library(&home, "again"))
+        fs::rename(home.install("echo", "1.0.0", &manifest(described)), home.library("again"))
             .expect("a library");
-        install(&home, "echo", "1.0.0", &own);
+        home.install("echo", "1.0.0", &own);
         let more = |it: &mut Value| it["permissions"]["publish"] = json!(["out.>", "secret.>"]);
-        install(&home, "echo", "3.0.0", &manifest(more));
+        home.install("echo", "3.0.0", &manifest(more));
         let fewer = |it: &mut Value| it["subscriptions"] = json!([{"topic": "in.echo"}]);
-        install(&home, "echo", "4.0.0", &manifest(fewer));
-        install(&home, "echo", "5.0.0", &manifest(|it| it["state"] = json!("forward_only")));
+        home.install("echo", "4.0.0", &manifest(fewer));
+        home.install("echo", "5.0.0", &manifest(|it| it["state"] = json!("forward_only")));
         let schema = json!({"type": "object", "required": ["nowhere"]});
-        install(&home, "echo", "6.0.0", &manifest(|it| it["config_schema"] = schema));
-        write(&library(&home, "text"), "no library at all");
-        fs::create_dir_all(home.path("plugins/enabled")).expect("a folder");
-        symlink(serving, home.path("plugins/enabled/echo")).expect("a link");
+        home.install("echo", "6.0.0", &manifest(|it| it["config_schema"] = schema));
+        write(&home.library("text"), "no library at all");
+        home.link("echo", &serving);
         let up = home.up();
         let stage = Stage { home, up };
         // One message that is not done until the gate is there.
@@ -134,33 +133,6 @@ fn manifest(change: impl FnOnce(&mut Value)) -> Value {
     });
     change(&mut manifest);
     manifest
-}
-
-fn library(home: &Home, stem: &str) -> PathBuf {
-    home.path("plugins/libraries/development").join(format!("lib{stem}.so"))
-}
-
-/// Builds a library and puts it among the others, in one step.
-fn install(home: &Home, name: &str, version: &str, manifest: &Value) -> PathBuf {
-    let rest = manifest.to_string();
-    let rest = format!(",{}", &rest[1..rest.len() - 1]);
-    let quoted = |text: &str| format!("{text:?}");
-    let built = fixture::build_c(
-        &repository::root().join("core/host/tests/fixtures/obedient.c"),
-        &[
-            ("NAME", &quoted(name)),
-            ("VERSION", &quoted(version)),
-            ("VERSION_TOKEN", &quoted(&version.replace('.', "_"))),
-            ("REST", &quoted(&rest)),
-        ],
-        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")),
-    );
-    let place = library(home, &format!("{name}-{version}"));
-    fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
-    let half = place.with_extension("half");
-    fs::copy(built, &half).expect("a copy");
-    fs::rename(half, &place).expect("a library");
-    place
 }
 
 fn files(folder: PathBuf) -> Vec<String> {
@@ -296,7 +268,7 @@ fn senseless() -> Vec<Case> {
 
 /// Requests for a library that cannot take over.
 fn unfit(home: &Home) -> Vec<Case> {
-    let file = |stem: &str| library(home, stem).display().to_string();
+    let file = |stem: &str| home.library(stem).display().to_string();
     let rule = |code| (4, 409, code);
     let to = |to: &str| (vec!["--to".to_owned(), to.to_owned()], json!({"to": to}));
     let row = |name, to: (Vec<String>, Value), answer, reason: &[&str], remedy| {

@@ -3,13 +3,13 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read as _, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::symlink, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
-use patchbay_testkit::eventually;
+use patchbay_testkit::{eventually, fixture, repository};
 use serde_json::Value;
 
 /// Longest wait for anything: only a broken test takes it.
@@ -100,6 +100,43 @@ impl Home {
         let ran = self.run(args);
         assert_eq!(ran.status, 0, "{args:?}: {ran:?}");
         ran.json()
+    }
+
+    /// Where a library of developers is.
+    pub(crate) fn library(&self, stem: &str) -> PathBuf {
+        self.path("plugins/libraries/development").join(format!("lib{stem}.so"))
+    }
+
+    /// Builds the plugin that does what its messages say (`obedient.c`), with this rest of a
+    /// manifest, and puts it among the libraries in one step.
+    pub(crate) fn install(&self, name: &str, version: &str, manifest: &Value) -> PathBuf {
+        let rest = manifest.to_string();
+        let rest = format!(",{}", &rest[1..rest.len() - 1]);
+        let quoted = |text: &str| format!("{text:?}");
+        let built = fixture::build_c(
+            &repository::root().join("core/host/tests/fixtures/obedient.c"),
+            &[
+                ("NAME", &quoted(name)),
+                ("VERSION", &quoted(version)),
+                ("VERSION_TOKEN", &quoted(&version.replace('.', "_"))),
+                ("REST", &quoted(&rest)),
+            ],
+            Path::new(env!("CARGO_TARGET_TMPDIR")),
+        );
+        let place = self.library(&format!("{name}-{version}"));
+        fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+        let half = place.with_extension("half");
+        fs::copy(built, &half).expect("a copy");
+        fs::rename(half, &place).expect("a library");
+        place
+    }
+
+    /// Makes the link of a plugin lead to a library.
+    pub(crate) fn link(&self, name: &str, library: &Path) {
+        let (link, half) = (self.path("plugins/enabled"), self.path("plugins/half"));
+        fs::create_dir_all(&link).expect("a folder");
+        symlink(library, &half).expect("a link");
+        fs::rename(half, link.join(name)).expect("a link in its place");
     }
 
     /// Sends a request to the host's socket and returns status and body.

@@ -70,6 +70,18 @@ impl Station {
         queues.iter().map(held).sum()
     }
 
+    /// The percentage of the keys whose messages a generation is handed.
+    pub(crate) fn share_of(&self, generation: Generation) -> u8 {
+        let Some(serving) = self.lock().serving else { return 0 };
+        let tried = serving.trial.map_or((None, 0), |it| (Some(it.generation), it.share));
+        match tried {
+            _ if serving.flowing == super::Flowing::Held => 0,
+            (Some(tried), share) if tried == generation => share,
+            (_, share) if serving.generation == generation => 100 - share.min(100),
+            _ => 0,
+        }
+    }
+
     /// A transition runs from now on, or has ended.
     pub(crate) fn conducted(&self, by: Option<mpsc::Sender<Told>>) {
         let mut state = self.lock();

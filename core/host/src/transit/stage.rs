@@ -427,8 +427,8 @@ impl Stage {
         }
     }
 
-    /// Whether a generation is well, by the rule of its manifest: not at the first check that
-    /// fails, which may only have waited behind a call.
+    /// Whether a generation is well, by the rule of its manifest: as many failed checks in a row make
+    /// it ill as that says.
     async fn is_healthy(&self, incarnation: &Incarnation) -> bool {
         let (generation, rule) = (incarnation.generation(), incarnation.prepared.facts.health);
         let known = |checks: &Mutex<HashMap<Generation, Checked>>| {
@@ -442,6 +442,8 @@ impl Stage {
             _ if !incarnation.has_threads() => 0,
             _ => match incarnation.check(rule.timeout).await {
                 Check::Passed(_) => 0,
+                // It waited behind a call: that says nothing.
+                Check::Busy(_) => before.map_or(0, |checked| checked.failed),
                 Check::Failed(_) => before.map_or(0, |checked| checked.failed) + 1,
             },
         };

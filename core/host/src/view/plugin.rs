@@ -51,6 +51,8 @@ pub struct PluginDetail {
     pub config: Value,
     /// Subscriptions of the name, those of the manifest first.
     pub subscriptions: Vec<SubscriptionView>,
+    /// What the supervisor allows, and what it had to do.
+    pub supervision: super::SupervisionView,
     /// Generations that are not gone, newest first.
     pub generations: Vec<GenerationView>,
     /// Metrics that the plugin recorded through its context.
@@ -72,8 +74,12 @@ pub struct GenerationView {
     pub generation: u64,
     /// State of this incarnation; `serving` is true for at most one per plugin.
     pub state: String,
-    /// Whether messages are handed to it.
+    /// Whether it answers for the plugin.
     pub serving: bool,
+    /// Percentage of the keys whose messages are handed to it: a candidate on trial has a share too.
+    pub share: u8,
+    /// Calls that it has begun and not finished.
+    pub in_flight: u64,
     /// Version in the manifest.
     pub version: String,
     /// SHA-256 of the library's bytes, lower-case hexadecimal.
@@ -82,6 +88,8 @@ pub struct GenerationView {
     pub loaded_at: String,
     /// Why it is still mapped, when it is retired but not gone.
     pub quarantine: Option<String>,
+    /// Why it is mapped though it does not serve.
+    pub mapped_because: Option<String>,
 }
 
 /// Who, why and when.
@@ -175,6 +183,8 @@ pub struct SubscriptionView {
     pub order: String,
     /// Whether the manifest declares it; else the plugin asked for it while running.
     pub declared: bool,
+    /// Whether hand-offs pause because nearly all of them fail; absent when it has no breaker.
+    pub breaker: Option<super::BreakerView>,
     /// Where its messages are.
     pub ledger: super::LedgerView,
 }

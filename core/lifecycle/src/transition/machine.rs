@@ -314,6 +314,7 @@ impl Transition {
         let until = self.paused.unwrap_or(now.mono_ns);
         Report {
             spec: self.spec.clone(),
+            generations: [self.old, self.candidate],
             phase: self.phase().to_owned(),
             share: self.share,
             paused: self.paused.is_some(),

@@ -9,6 +9,7 @@ use super::{
     sample::{Comparison, Sample},
     verdict::Judgement,
 };
+use crate::Generation;
 
 /// Most lines of progress kept; the first and the latest stay.
 pub const ENTRIES_MAX: usize = 256;
@@ -42,6 +43,8 @@ pub struct VersionReport {
 pub struct Report {
     /// What was asked for.
     pub spec: TransitionSpec,
+    /// Numbers of the old version's generation and of the candidate's.
+    pub generations: [Generation; 2],
     /// The word of the phase.
     pub phase: String,
     /// Percentage of the messages that the candidate gets.

@@ -1,5 +1,6 @@
 //! Whole fleets: random events against a simulated executor.
 
+mod given_up;
 mod rolled_back;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use patchbay_host::view::{MetricView, PluginDetail, SpanView};
+use patchbay_host::view::{MetricView, PluginDetail, SpanView, SupervisionView};
 
 use super::generation_table;
 use crate::output::{Rows, harmless};
@@ -17,6 +17,10 @@ pub(super) fn text(detail: &PluginDetail) -> String {
     let mut text = Text::new();
     head(&mut text, detail);
     subscriptions(&mut text, detail);
+    let supervision = supervision(detail);
+    if !supervision.is_empty() {
+        section(&mut text, "supervision", &supervision);
+    }
     if !detail.generations.is_empty() {
         section(&mut text, "generations", &generation_table(&detail.generations));
     }
@@ -51,7 +55,7 @@ pub(super) fn text(detail: &PluginDetail) -> String {
 }
 
 fn head(text: &mut Text, detail: &PluginDetail) {
-    let plugin = &detail.plugin;
+    let (plugin, supervision) = (&detail.plugin, &detail.supervision);
     let mut say = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<12} {}", harmless(value));
     };
@@ -87,7 +91,61 @@ fn head(text: &mut Text, detail: &PluginDetail) {
             workers.count, workers.min, workers.max, workers.busy, workers.abandoned
         ),
     );
-    say("restarts", &plugin.restarts.to_string());
+    say("restarts", &restarts(plugin.restarts, supervision));
+}
+
+/// How often it was restarted, and how often it still may be.
+fn restarts(count: u32, rule: &SupervisionView) -> String {
+    if rule.policy.as_deref() == Some("never") {
+        return "never, as its manifest says".to_owned();
+    }
+    format!(
+        "{count}; {} of {} within {}, the next after at most {}",
+        rule.recent_restarts,
+        rule.intensity,
+        time(rule.period_ms),
+        time(rule.next_backoff_max_ms)
+    )
+}
+
+/// What failed and what was done about it: failures, breakers, lanes that were written off.
+fn supervision(detail: &PluginDetail) -> String {
+    let mut lines = Vec::new();
+    for subscription in &detail.subscriptions {
+        let Some(breaker) = &subscription.breaker else { continue };
+        let (Some(at), Some(reason)) = (&breaker.opened_at, &breaker.reason) else { continue };
+        let next = match &breaker.next_probe_at {
+            Some(at) => format!(", the next probe at {at}"),
+            None => String::new(),
+        };
+        let (pattern, state) = (&subscription.pattern, &breaker.state);
+        lines.push(format!("{at} breaker of {pattern} opened: {reason}; it is {state}{next}"));
+    }
+    for it in detail.supervision.setbacks.iter().take(LATEST) {
+        let decision = match (it.restart_in_ms, it.decision.as_str()) {
+            (Some(wait), _) => format!("restarted after {}", time(wait)),
+            (None, "give_up") => "given up".to_owned(),
+            (None, _) => "left as it was".to_owned(),
+        };
+        lines.push(format!("{} {}: {}; {decision}", it.at, it.kind, harmless(&it.reason)));
+    }
+    for it in detail.supervision.written_off.iter().take(LATEST) {
+        let back = match &it.back_at {
+            Some(at) => format!("; its thread ended at {at}"),
+            None => "; its thread still hangs".to_owned(),
+        };
+        let (at, lane, generation, returned) = (&it.at, it.lane, it.generation, it.returned);
+        lines.push(format!(
+            "{at} lane {lane} of generation {generation} written off, {returned} messages went to \
+             others{back}"
+        ));
+    }
+    lines.sort_unstable_by(|one, other| other.cmp(one));
+    lines.join("\n")
+}
+
+fn time(ms: u64) -> String {
+    humantime::format_duration(std::time::Duration::from_millis(ms)).to_string()
 }
 
 fn subscriptions(text: &mut Text, detail: &PluginDetail) {

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use patchbay_gateway::TransitionStatus;
@@ -13,9 +13,43 @@ use crate::output::{Rows, harmless};
 
 /// One line of progress.
 pub(super) fn entry(entry: &Entry, report: &Report) -> String {
-    let clock = time(entry.at_unix_ns);
+    progress(entry.at_unix_ns, &entry.phase, report.share, &harmless(&entry.text))
+}
+
+/// A line about where it stands now.
+pub(super) fn now(report: &Report, text: &str) -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+    progress(now, &report.phase, report.share, text)
+}
+
+fn progress(at_unix_ns: u64, phase: &str, share: u8, text: &str) -> String {
+    let clock = time(at_unix_ns);
     let clock = clock.split('T').nth(1).unwrap_or(&clock).trim_end_matches('Z');
-    format!("{clock}  {:<13} {:>3} %  {}", entry.phase, report.share, harmless(&entry.text))
+    format!("{clock}  {phase:<13} {share:>3} %  {text}")
+}
+
+/// What was measured so far and what it means, while both versions are measured.
+pub(super) fn figures(report: &Report) -> Option<String> {
+    let measured = ["replaying", "probing", "mirroring", "shifting", "waiting", "baking"];
+    if !measured.contains(&report.phase.as_str()) {
+        return None;
+    }
+    let (old, new) = (&report.stable, &report.candidate);
+    let mut text = format!(
+        "{} : {} samples, errors {} : {}",
+        old.sample.attempts,
+        new.sample.attempts,
+        percent(old.error_rate),
+        percent(new.error_rate)
+    );
+    if let Some(latest) = &report.latest {
+        let _ = write!(text, "; {}: {}", latest.verdict.as_str(), harmless(&latest.reason));
+    }
+    if report.paused {
+        text.push_str("; waits for `resume` or `promote`");
+    }
+    Some(text)
 }
 
 /// A transition in one sentence.

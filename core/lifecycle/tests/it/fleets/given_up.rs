@@ -1,0 +1,44 @@
+//! An instance that was asked for and cannot be had.
+
+use super::*;
+
+#[test]
+fn an_instance_that_cannot_follow_is_given_up_and_the_one_that_serves_goes_on() {
+    let mut world = World::new();
+    world.scan(&[("a", wanted(facts(1)))]);
+    world.run();
+    let serving = world.serving("a");
+    let asked = world.fleet.command(&name("a"), Command::Restart, "ada", world.now);
+    world.take(asked.expect("it runs").1);
+    world.run_failing(&mut init_fails("a"));
+    for second in 1..=5 {
+        world.now = at(second);
+        let effects = world.fleet.tick(world.now);
+        world.take(effects);
+        world.run_failing(&mut init_fails("a"));
+    }
+    assert_eq!(world.failure("a").0, FailureKind::RestartsExhausted);
+    assert_eq!((world.serving("a"), world.state("a")), (serving, State::Running));
+    // One that has failed by itself does not go on for ever: what follows it is given up with it.
+    let mut ill = World::new();
+    ill.scan(&[("a", wanted(facts(1)))]);
+    ill.run();
+    let generation = Generation(ill.serving("a").expect("it serves"));
+    let died = refusal(FailureKind::Died, Lasting::Passing);
+    let effects = ill.fleet.fault(&name("a"), generation, &died, ill.now, 0);
+    ill.take(effects);
+    for second in 0..=5 {
+        ill.now = at(second);
+        let effects = ill.fleet.tick(ill.now);
+        ill.take(effects);
+        ill.run_failing(&mut init_fails("a"));
+    }
+    assert_eq!(ill.failure("a").0, FailureKind::RestartsExhausted);
+    assert_eq!((ill.serving("a"), ill.state("a")), (None, State::Failed));
+    let track = ill.fleet.track(&name("a")).expect("known");
+    assert_eq!(
+        track.setbacks.newest_first().count(),
+        6,
+        "each is remembered with what was decided"
+    );
+}
