@@ -6,6 +6,8 @@
 #   ./bench/compare.sh --only one,fan8  single works, or parts: process-local, servers, durable,
 #                                       transitions, growth, library
 #   ./bench/compare.sh --rounds N --milliseconds N
+#   ./bench/compare.sh --fifo           everybody who needs no server in the class SCHED_FIFO (as root):
+#                                       other work disturbs less, and nobody preempts whoever woke him
 #   ./bench/compare.sh --zenoh          builds zenoh too, which takes minutes
 #   ./bench/compare.sh --out FOLDER     where tables, lines and plots go (default: out/bench)
 #   ./bench/compare.sh --publish        everything, into bench/results and the table of the README
@@ -21,10 +23,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=out/bench features=servers arguments=() only='' publish=''
 while [ $# -gt 0 ]; do
     case "$1" in
-    -h | --help) sed -n '2,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     --quick) arguments=(--goals --rounds 3 --milliseconds 200 "${arguments[@]}") ;;
     --only) only=$2; shift ;;
     --rounds | --milliseconds) arguments+=("$1" "$2"); shift ;;
+    --fifo) arguments+=("$1") ;;
     --zenoh) features=servers,zenoh ;;
     --out) out=$2; shift ;;
     --publish) publish=yes out=bench/results ;;

@@ -55,6 +55,9 @@ struct Arguments {
     /// Only contests with a goal, and only those whom it names.
     #[arg(long)]
     goals: bool,
+    /// Everybody who needs no server runs in the class SCHED_FIFO; only root may.
+    #[arg(long)]
+    fifo: bool,
     /// A page whose table of goals is replaced.
     #[arg(long)]
     page: Option<PathBuf>,
@@ -78,6 +81,7 @@ fn main() -> Outcome<()> {
         rounds: arguments.rounds,
         length: Duration::from_millis(arguments.milliseconds),
         for_goals: arguments.goals,
+        fifo: arguments.fifo,
     };
     let head = head(&arguments, &course);
     let guess: Duration = contests.iter().map(|contest| estimate(contest, &course)).sum();
@@ -180,7 +184,7 @@ fn head(arguments: &Arguments, course: &Course) -> String {
     let trip = distance::round_trip_ns();
     format!(
         "{}, commit {}, {}, Linux {}, {} x {}, allocator: {}. Rounds: {}, of {} ms (latency: five times \
-         that). Cache line round trip {:.0} ns ({}).{}\n\n",
+         that), {}. Cache line round trip {:.0} ns ({}).{}\n\n",
         said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_else(unknown),
         said("git", &["describe", "--always", "--dirty"]).unwrap_or_else(unknown),
         said("rustc", &["--version"]).unwrap_or_else(unknown),
@@ -190,6 +194,11 @@ fn head(arguments: &Arguments, course: &Course) -> String {
         arguments.allocator,
         course.rounds,
         course.length.as_millis(),
+        if course.fifo {
+            "in the class SCHED_FIFO where no server is needed"
+        } else {
+            "in the ordinary scheduling class"
+        },
         trip,
         distance::name(trip),
         if Path::new("/sys/bus/event_source/devices/cpu").exists() {

@@ -26,6 +26,9 @@ pub(crate) struct Course {
     pub(crate) length: Duration,
     /// Whether only those compete whom a goal names.
     pub(crate) for_goals: bool,
+    /// Whether everybody who needs no server runs in a class that ordinary work does not preempt,
+    /// and in which nobody preempts whoever woke him.
+    pub(crate) fifo: bool,
 }
 
 /// One measurement, read back.
@@ -131,6 +134,9 @@ impl Course {
         let program = if Contest::is_of_product(contender) { &self.product } else { &self.peers };
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", &(length * 3 + EXTRA).as_secs().to_string()]);
+        if self.fifo && !matches!(contest.group, Group::Servers | Group::Durable) {
+            command.args(["chrt", "-f", "10"]);
+        }
         command.arg(program).args([contender, contest.work, &length.as_millis().to_string()]);
         if counting {
             command.arg("--allocations");
