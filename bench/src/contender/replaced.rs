@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use patchbay_host::TransitionRequest;
+use patchbay_host::{HostError, TransitionRequest};
 use patchbay_lifecycle::transition::{Asked as Ask, OutcomeKind, Report};
 use patchbay_measure::{
     entry::{Asked, Outcome},
@@ -49,7 +49,7 @@ pub(super) async fn split(work: &Work, length: Duration) -> Outcome<Window> {
     home.add_version("ack", 1, VERSIONS[1])?;
     let steps = Some(vec![SHARE, 100]);
     let wish = TransitionRequest { steps, hold: Some(SHARE), ..to(VERSIONS[1], "gradual") };
-    home.host.transition_start(&name, wish, "bench").await?;
+    start(&home, &name, wish).await?;
     until(&home, &name, |report| report.share == SHARE && report.paused).await?;
     Ok(hosted::into_acknowledging(home, work, length).await)
 }
@@ -58,7 +58,7 @@ pub(super) async fn split(work: &Work, length: Duration) -> Outcome<Window> {
 pub(super) async fn after(work: &Work, length: Duration) -> Outcome<Window> {
     let (home, name) = (hosted::acknowledging(work, json!({})).await?, name_of("ack", 1));
     home.add_version("ack", 1, VERSIONS[1])?;
-    home.host.transition_start(&name, to(VERSIONS[1], "graceful"), "bench").await?;
+    start(&home, &name, to(VERSIONS[1], "graceful")).await?;
     over(&home, &name, OutcomeKind::Completed).await?;
     Ok(hosted::into_acknowledging(home, work, length).await)
 }
@@ -105,14 +105,14 @@ pub(super) async fn under_load(asked: &Asked<'_>) -> Outcome<Window> {
 /// From the version that serves to the other one.
 async fn forward(home: &Home, name: &str, nth: u32, strategy: &str) -> Outcome<()> {
     let version = VERSIONS[(nth as usize + 1) % 2];
-    home.host.transition_start(name, to(version, strategy), "bench").await?;
+    start(home, name, to(version, strategy)).await?;
     over(home, name, OutcomeKind::Completed).await
 }
 
 /// To the new version and back by command, from the bake. Says when the command was given.
 async fn roll_back(home: &Home, name: &str) -> Outcome<u64> {
     let wish = TransitionRequest { bake_ms: Some(60_000), ..to(VERSIONS[1], "graceful") };
-    home.host.transition_start(name, wish, "bench").await?;
+    start(home, name, wish).await?;
     until(home, name, |report| report.bake_left_ms.is_some()).await?;
     sleep(SERVED).await;
     let asked_ns = now_ns();
@@ -130,6 +130,19 @@ fn to(version: &str, strategy: &str) -> TransitionRequest {
         min_time_ms: Some(STEP_MS),
         bake_ms: Some(0),
         ..TransitionRequest::default()
+    }
+}
+
+/// Begins a transition as soon as the one before has left the books.
+async fn start(home: &Home, name: &str, wish: TransitionRequest) -> Outcome<()> {
+    let end = Instant::now() + COURSE_MAX;
+    loop {
+        match home.host.transition_start(name, wish.clone(), "bench").await {
+            Err(HostError::Refused { code: "transition_running", .. }) if Instant::now() < end => {
+                sleep(LOOK).await;
+            }
+            begun => return Ok(begun.map(|_| ())?),
+        }
     }
 }
 
