@@ -142,7 +142,7 @@ fn brim(storage: &SimStorage) -> (Arc<Journal>, u64) {
         journal.append(&Record::Retry(retry)).expect("append");
     }
     journal.tend();
-    assert!(journal.room().is_err());
+    assert!(journal.wanting(300).wait().is_err());
     (journal, n)
 }
 
@@ -152,7 +152,7 @@ fn keys_that_are_all_a_segment_is_kept_for_do_not_keep_a_full_disk_full() {
     let (journal, n) = brim(&storage);
     journal.append(&done(1, &[end(1, n)])).expect("append");
     journal.tend();
-    journal.room().expect("room");
+    journal.wanting(300).wait().expect("room");
     drop(journal);
     let (_, recovered) = open(&storage.kill());
     assert_eq!(recovered.dedup.len() as u64, n.div_ceil(10), "and are not forgotten");
@@ -165,7 +165,7 @@ fn a_few_that_are_left_do_not_keep_a_full_disk_full() {
     let ends: Vec<_> = (1..=n).filter(|id| id % 20 != 0).map(|id| end(id, 1)).collect();
     journal.append(&done(1, &ends)).expect("append");
     journal.tend();
-    journal.room().expect("room");
+    journal.wanting(300).wait().expect("room");
     drop(journal);
     let (_, recovered) = open(&storage.kill());
     let left: u64 = recovered.subs[0].fresh.iter().map(|span| span.count).sum();
@@ -181,8 +181,8 @@ fn what_would_not_fit_is_not_copied_into_the_reserve() {
     let before = journal.health().room;
     (0..5).for_each(|_| journal.tend());
     assert_eq!(journal.health().room, before);
-    assert!(journal.room().is_err());
+    assert!(journal.wanting(300).wait().is_err());
     journal.append(&done(1, &[end(1, n)])).expect("append");
     journal.tend();
-    journal.room().expect("room");
+    journal.wanting(300).wait().expect("room");
 }
