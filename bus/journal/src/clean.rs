@@ -19,7 +19,7 @@ use crate::{
     record::{
         DedupKey, DedupKeys, Kind, Letter, Moved, MovedTarget, Publish, Record, Standing, Target,
     },
-    segment::Used,
+    segment::{Keys, Used, Window},
     wire::{ItemReader, List, Reader},
 };
 
@@ -27,9 +27,6 @@ use crate::{
 const SHARE: u64 = 4;
 /// How many segments there must be before that is looked at.
 const SEGMENTS_MIN: usize = 3;
-/// About the bytes that a key takes when it is copied. Where keys fill a good part of a segment, it
-/// stays until their window has passed: copied, they would fill the next one.
-const KEY_BYTES: u64 = 128;
 /// What a delivery takes where it is copied, beside its message and what is known of its failures.
 const STANDING_BYTES: u64 = 64;
 /// How many keys one record copies forward.
@@ -60,15 +57,22 @@ impl Head {
     }
 
     fn needs_keys(&self, oldest: &Used, config: &JournalConfig) -> bool {
-        let newer: u64 = self.used.iter().skip(1).map(|used| used.keys).sum();
-        let window = u64::try_from(config.dedup_window.as_nanos()).unwrap_or(u64::MAX);
-        oldest.keys > 0
-            && newer < config.dedup_keys_max as u64
-            && self.books.observed_ns < oldest.last_key_ns.saturating_add(window)
+        let newer: u64 = self.used.iter().skip(1).map(|used| used.keys.count).sum();
+        newer < config.dedup_keys_max as u64 && oldest.keys.any_within(self.window(config))
     }
 
-    fn keys_fill(&self, oldest: &Used, config: &JournalConfig) -> bool {
-        oldest.keys * KEY_BYTES > oldest.segment.size / SHARE && self.needs_keys(oldest, config)
+    /// What the keys of the oldest segment take when they are copied forward.
+    fn keys_bytes(&self, oldest: &Used, config: &JournalConfig) -> u64 {
+        if self.needs_keys(oldest, config) {
+            oldest.keys.bytes_within(self.window(config))
+        } else {
+            0
+        }
+    }
+
+    fn window(&self, config: &JournalConfig) -> Window {
+        let length_ns = u64::try_from(config.dedup_window.as_nanos()).unwrap_or(u64::MAX);
+        Window { now_ns: self.books.observed_ns, length_ns }
     }
 
     /// How many deliveries and dead letters have their message in the oldest segment.
@@ -175,7 +179,7 @@ impl Shared {
         let head = lock(&self.head);
         let Some(oldest) = head.used.front() else { return false };
         head.used.len() >= SEGMENTS_MIN
-            && !head.keys_fill(oldest, &self.config)
+            && head.keys_bytes(oldest, &self.config) <= oldest.end / SHARE
             && head.burden(oldest.segment.number) <= oldest.deliveries / SHARE
     }
 
@@ -188,8 +192,9 @@ impl Shared {
                 return false;
             };
             let burden = head.burden(oldest.segment.number);
+            let keys = head.keys_bytes(oldest, &self.config);
             // What would be written again must be less than what is gained.
-            let much = burden > oldest.deliveries / 2 || head.keys_fill(oldest, &self.config);
+            let much = burden > oldest.deliveries / 2 || keys > oldest.end / 2;
             if pressure && much {
                 return false;
             }
@@ -223,9 +228,13 @@ impl Shared {
     /// The bytes that copying takes, or a little more.
     fn cost(&self, oldest: &Used, needed: &Needed, bytes: &[u8]) -> u64 {
         let mut cost = 0;
+        let window = lock(&self.head).window(&self.config);
+        let size_of = |key: DedupKey<'_>| {
+            if window.has(key.observed_ns) { Keys::size_of(&key) } else { 0 }
+        };
         each_record(oldest, bytes, |place, length, record| {
             let keys: u64 = match &record {
-                Record::DedupKeys(copied) => copied.keys.iter().map(|key| size_of_key(&key)).sum(),
+                Record::DedupKeys(copied) => copied.keys.iter().map(size_of).sum(),
                 Record::Publish(publish)
                 | Record::Forward { publish, .. }
                 | Record::Moved(Moved { publish, .. }) => {
@@ -240,7 +249,7 @@ impl Shared {
                     if !found.is_empty() {
                         cost += length + reasons + found.len() as u64 * STANDING_BYTES;
                     }
-                    key_of(publish).map_or(0, |key| size_of_key(&key))
+                    key_of(publish).map_or(0, size_of)
                 }
                 _ => 0,
             };
@@ -268,7 +277,7 @@ impl Shared {
         self.copy_keys(&mut keys)?;
         let mut head = lock(&self.head);
         if let Some(front) = head.used.front_mut() {
-            front.keys = 0;
+            front.keys = Keys::default();
         }
         Ok(())
     }
@@ -361,21 +370,18 @@ impl Shared {
     }
 
     fn copy_keys(&self, keys: &mut Vec<DedupKey<'_>>) -> Result<(), AppendError> {
-        let window = u64::try_from(self.config.dedup_window.as_nanos()).unwrap_or(u64::MAX);
         let mut head = lock(&self.head);
-        let now = head.books.observed_ns;
-        let newer: u64 = head.used.iter().skip(1).map(|used| used.keys).sum();
-        keys.retain(|key| key.observed_ns.saturating_add(window) > now);
+        let window = head.window(&self.config);
+        let newer: u64 = head.used.iter().skip(1).map(|used| used.keys.count).sum();
+        keys.retain(|key| window.has(key.observed_ns));
         if keys.is_empty() || newer >= self.config.dedup_keys_max as u64 {
             keys.clear();
             return Ok(());
         }
         let list = List::from(&**keys);
         self.append_copy(&mut head, &Record::DedupKeys(DedupKeys { keys: list }))?;
-        let last = keys.iter().map(|key| key.observed_ns).max().unwrap_or(0);
         if let Some(used) = head.used.back_mut() {
-            used.keys += keys.len() as u64;
-            used.last_key_ns = used.last_key_ns.max(last);
+            keys.iter().for_each(|key| used.keys.note(key));
         }
         keys.clear();
         Ok(())
@@ -400,11 +406,6 @@ fn each_record<'a>(
         }
     }
     Ok(())
-}
-
-/// The bytes of a key where it is copied to, or a little more.
-fn size_of_key(key: &DedupKey<'_>) -> u64 {
-    (key.principal.len() + key.topic.len() + key.key.len()) as u64 + 64
 }
 
 /// A record cannot be read back: not written yet, or damaged since.

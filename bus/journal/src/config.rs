@@ -25,7 +25,8 @@ pub struct JournalConfig {
     pub owed_bytes: usize,
     /// What happens when damage is found on opening.
     pub on_corruption: OnCorruption,
-    /// How long the keys of publishes are remembered.
+    /// How long the keys of publishes are remembered. On a disk that is full they are copied forward
+    /// and keep no segment, as long as they take no more than half of it.
     pub dedup_window: Duration,
     /// How many of them at most.
     pub dedup_keys_max: usize,

@@ -7,6 +7,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     books::Books,
+    clean::key_of,
     error::AppendError,
     frame::{self, FRAME, HEAD, Link},
     owed::Owed,
@@ -240,11 +241,10 @@ impl Head {
     #[inline]
     fn note(&mut self, publish: &Publish<'_>) {
         self.note_deliveries(publish.targets.len());
-        if publish.dedup.is_some()
+        if let Some(key) = key_of(publish)
             && let Some(used) = self.used.back_mut()
         {
-            used.keys += 1;
-            used.last_key_ns = used.last_key_ns.max(publish.observed_ns);
+            used.keys.note(&key);
         }
     }
 

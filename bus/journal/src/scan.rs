@@ -10,6 +10,7 @@ use std::{collections::VecDeque, io, ops::Range};
 
 use crate::{
     books::Books,
+    clean::key_of,
     damage::{Damage, Lost, Wrong},
     frame::{self, FRAME, Frame, HEAD, Head as SegmentHead, Link},
     manifest::Manifest,
@@ -31,7 +32,7 @@ pub(crate) struct Scan {
     pub(crate) used: VecDeque<Used>,
     /// Segments without.
     pub(crate) empty: Vec<Segment>,
-    pub(crate) keys: VecDeque<RecoveredKey>,
+    pub(crate) keys: Vec<RecoveredKey>,
     pub(crate) report: RecoveryReport,
     /// Up to which record all are known to be on the device.
     pub(crate) synced: u64,
@@ -112,7 +113,7 @@ impl<'a> Reader<'a> {
             link: Link { number: 1, previous: 0 },
             used: VecDeque::new(),
             empty: Vec::new(),
-            keys: VecDeque::new(),
+            keys: Vec::new(),
             report: RecoveryReport::default(),
             synced: 0,
             scrub: Vec::new(),
@@ -332,23 +333,20 @@ impl<'a> Reader<'a> {
                 // What was lost before it took numbers too.
                 scan.books.next_seq = publish.seq;
                 used.deliveries += publish.targets.len() as u64;
-                if publish.dedup.is_some() {
-                    used.keys += 1;
-                    used.last_key_ns = used.last_key_ns.max(publish.observed_ns);
+                if let Some(key) = key_of(publish) {
+                    used.keys.note(&key);
                 }
             }
             Record::Moved(moved) => used.deliveries += moved.targets.len() as u64,
             Record::DedupKeys(keys) => {
-                used.keys += keys.keys.len() as u64;
-                let last = keys.keys.iter().map(|key| key.observed_ns).max();
-                used.last_key_ns = used.last_key_ns.max(last.unwrap_or(0));
+                keys.keys.iter().for_each(|key| used.keys.note(&key));
             }
             _ => {}
         }
         scan.books.apply(&record, place);
         RecoveredKey::of(frame, &record, &mut scan.keys);
-        while scan.keys.len() > self.keys_max {
-            scan.keys.pop_front();
+        if scan.keys.len() > 2 * self.keys_max {
+            keep_latest(&mut scan.keys, self.keys_max);
         }
         self.orderly = frame.kind == Kind::Stop;
         // What looked unfinished was the end of a segment.
@@ -364,6 +362,7 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(mut self) -> Scan {
+        keep_latest(&mut self.scan.keys, self.keys_max);
         let next = self.scan.link.number;
         let marked = Some(self.marked).filter(|&marked| marked >= next);
         let mut torn_at = None;
@@ -406,6 +405,13 @@ impl<'a> Reader<'a> {
         report.segments = self.scan.used.len() as u64;
         self.scan
     }
+}
+
+/// Keys in the order of time: those that were copied forward stand behind younger ones.
+fn keep_latest(keys: &mut Vec<RecoveredKey>, most: usize) {
+    keys.sort_by_key(|key| key.observed_ns);
+    let over = keys.len().saturating_sub(most);
+    keys.drain(..over);
 }
 
 // === impl Page ===

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use patchbay_journal::{
-    Dedup, Journal, JournalConfig, Kind, Level, Record, SimStorage, Target, verify,
+    CrashChoice, Dedup, Journal, JournalConfig, Kind, Level, Record, SimStorage, Target, verify,
 };
 
 use crate::{
@@ -75,6 +75,79 @@ fn one_old_message_does_not_keep_the_segments_behind_it() {
     let mut backlog = journal.backlog(1, 0);
     let found = backlog.next(10, 1 << 20, u64::MAX).expect("read");
     assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1]);
+}
+
+/// Nothing survives that was not flushed.
+struct Nothing;
+
+impl CrashChoice for Nothing {
+    fn choose(&mut self, _below: u64) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn a_segment_is_freed_only_when_all_that_frees_it_is_on_the_device() {
+    let storage = SimStorage::new();
+    storage.limit(4 * 4096);
+    let (journal, _) = open(&storage);
+    journal.append(&subscribe(1)).expect("append");
+    let (mut before, mut last, mut id) = (0, 0, 0);
+    // Nobody waits for anything: what is on the device is there because of the segment.
+    while verify(&storage.kill()).expect("verify").segments.0 == 1 {
+        id += 1;
+        let targets = [Target { sub: 1, id }];
+        journal.append(&Record::Publish(publish(id, &targets, &payload(id)))).expect("append");
+        let settled = journal.append(&done(1, &[end(id, 1)])).expect("append");
+        (before, last) = (last, settled.number);
+    }
+    let (_, recovered) = open(&storage.crash(&mut Nothing));
+    let report = &recovered.report;
+    assert!(report.damage.is_empty() && report.last_record >= before, "{before}: {report:?}");
+    let counters = recovered.subs[0].counters;
+    assert!(id > 5 && counters.done + 1 >= counters.accepted && counters.done + 1 >= id);
+}
+
+#[test]
+fn a_small_disk_frees_its_segments_although_keys_are_remembered() {
+    const WINDOW: u64 = 120;
+    let storage = SimStorage::new();
+    storage.limit(9 * 4096);
+    let window = Duration::from_nanos(WINDOW);
+    let config = JournalConfig { dedup_window: window, ..config() };
+    let open = || Journal::open(Arc::new(storage.clone()), config.clone(), NOW).expect("open");
+    let mut mid = 0;
+    for life in 0..5 {
+        let (journal, recovered) = open();
+        if life == 0 {
+            journal.append(&subscribe(1)).expect("append");
+        }
+        let found: BTreeMap<String, u64> =
+            recovered.dedup.iter().map(|key| (key.key.clone(), key.seq)).collect();
+        for inside in mid.max(WINDOW) - WINDOW + 1..=mid {
+            assert_eq!(found.get(&format!("key-{inside}")), Some(&inside), "life {life}");
+        }
+        assert_eq!(found.len() as u64, mid.min(WINDOW), "none is forgotten late either");
+        // Far more than the disk holds: 500 messages are about 20 segments.
+        for _ in 0..500 {
+            mid += 1;
+            let key = format!("key-{mid}");
+            let targets = [Target { sub: 1, id: mid }];
+            let bytes = payload(mid);
+            let dedup = Some(Dedup { principal: "me", key: &key, payload_hash: 1 });
+            let message = patchbay_journal::Publish { dedup, ..publish(mid, &targets, &bytes) };
+            let appended = journal.append(&Record::Publish(message));
+            let position = appended.unwrap_or_else(|error| panic!("message {mid}: {error}"));
+            assert_eq!(position.seq, mid);
+            let position = journal.append(&done(1, &[end(mid, 1)])).expect("append");
+            journal.wait(position.number, Level::Process).expect("wait");
+            if mid % 5 == 0 {
+                journal.tend();
+            }
+        }
+        journal.close(NOW).expect("close");
+    }
+    assert!(storage.used_bytes() <= 9 * 4096);
 }
 
 #[test]
