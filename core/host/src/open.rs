@@ -128,7 +128,6 @@ fn pool_config(manifest: &Manifest, concurrency: u32) -> PoolConfig {
     let usual = PoolConfig::default();
     let pool = &manifest.worker_pool;
     let max_workers = pool.max_workers.clamp(1, WORKERS_MAX);
-    let timeouts = manifest.subscriptions.iter().filter_map(|it| it.timeout);
     PoolConfig {
         min_workers: if pool.adaptive_scaling { pool.min_workers } else { max_workers }
             .min(max_workers),
@@ -141,11 +140,17 @@ fn pool_config(manifest: &Manifest, concurrency: u32) -> PoolConfig {
         concurrency: concurrency.clamp(1, CONCURRENCY_MAX),
         batch: pool.batch.unwrap_or(usual.batch),
         idle_timeout: pool.idle_timeout,
-        // The pool has one limit for all calls: nobody's longer one is cut short by it.
-        process_timeout: timeouts.max().unwrap_or(pool.process_timeout).max(pool.process_timeout),
+        process_timeout: longest_call(manifest),
         max_abandoned: pool.max_abandoned.unwrap_or(max_workers).min(WORKERS_MAX),
         ..usual
     }
+}
+
+/// The pool has one limit for all calls: nobody's longer one is cut short by it.
+pub(crate) fn longest_call(manifest: &Manifest) -> Duration {
+    let own = manifest.worker_pool.process_timeout;
+    let timeouts = manifest.subscriptions.iter().filter_map(|it| it.timeout);
+    timeouts.max().unwrap_or(own).max(own)
 }
 
 /// What is done about what a pool tells. Called on the monitor's thread: it only passes on.

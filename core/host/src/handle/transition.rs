@@ -13,8 +13,10 @@ use super::HostHandle;
 use crate::{
     actors::{registry::RegistryMsg, watcher::WatcherMsg},
     error::HostError,
+    incarnation::Incarnation,
     transit::{
         conductor::Told,
+        history, kept,
         request::{Link, Pending, TransitionRequest},
         wanted::library_of,
     },
@@ -32,6 +34,7 @@ struct Judged {
     pending: Pending,
     library: std::path::PathBuf,
     prepared: Arc<Prepared>,
+    serving: Arc<Incarnation>,
 }
 
 impl HostHandle {
@@ -69,28 +72,45 @@ impl HostHandle {
         self.refuse_when_closing()?;
         let name = self.track(name)?.name.clone();
         let station = self.context().station(&name);
-        if let Some(key) = &request.idempotency_key
-            && let Some(report) = station.transition()
-            && report.spec.idempotency_key.as_ref() == Some(key)
-        {
+        let asked = history::fingerprint(&request);
+        if let Some(report) = self.asked_before(&name, &request, &asked)? {
             return Ok(report);
         }
         self.at_rest(&name).await?;
-        let Judged { spec, mut pending, library, prepared } =
+        let Judged { spec, mut pending, library, prepared, serving } =
             self.judge(&name, request, who).await?;
         let link = self.context().settings.paths.enabled.join(name.as_str());
         let failed = |reason: String| {
             let remedy = "see whether the folder of links may be written to".to_owned();
             HostError::Refused { code: "link", reason, remedy }
         };
-        let unset = |error: std::io::Error| failed(format!("cannot set the link: {error}"));
-        let link = Link::new(&link, &library).map_err(unset)?;
+        let unset = move |error: std::io::Error| failed(format!("cannot set the link: {error}"));
+        let unkept = |error: std::io::Error| HostError::Refused {
+            code: "record",
+            reason: format!("the record of the transition cannot be kept: {error}"),
+            remedy: "see whether there is room in the data folder".to_owned(),
+        };
+        let old = Arc::clone(&serving.prepared);
+        let reading = move || Link::new(&link, &library, &old);
+        let link = tokio::task::spawn_blocking(reading).await;
+        let link = link.map_err(|panic| failed(panic.to_string()))?.map_err(unset)?;
         pending.link = Some(link.clone());
+        self.context().promises.history.asked(&name, &spec.id, asked);
         // Known before the link is changed: the watcher may see that at once.
         station.ask_for(prepared.facts.library, pending);
-        self.context().promises.lift(&name);
-        let pointed = tokio::task::spawn_blocking(move || link.point()).await;
-        pointed.map_err(|panic| failed(panic.to_string()))?.map_err(unset)?;
+        self.context().promises.lift(&name, (prepared.facts.library, prepared.facts.config));
+        let (shared, plugin, announced) = (Arc::clone(&self.shared), name.clone(), spec.clone());
+        let pointing = move || {
+            let context = &shared.context;
+            kept::announce(context, &plugin, &serving, &announced, &link).map_err(unkept)?;
+            link.point().map_err(|error| {
+                // The record of what did not begin says so, if that can be written.
+                let _ = kept::withdraw(context, &plugin, &error.to_string());
+                unset(error)
+            })
+        };
+        let pointed = tokio::task::spawn_blocking(pointing).await;
+        pointed.map_err(|panic| failed(panic.to_string()))??;
         self.begin(&name, &spec).await
     }
 
@@ -101,6 +121,69 @@ impl HostHandle {
     pub fn transition(&self, name: &str) -> Result<Option<Arc<Report>>, HostError> {
         let name = self.track(name)?.name.clone();
         Ok(self.context().station(&name).transition())
+    }
+
+    /// The transition that was asked for with the same key, today.
+    fn asked_before(
+        &self,
+        name: &PluginName,
+        request: &TransitionRequest,
+        asked: &str,
+    ) -> Result<Option<Arc<Report>>, HostError> {
+        let Some(key) = request.idempotency_key.as_deref() else { return Ok(None) };
+        let history = &self.context().promises.history;
+        let latest = self.context().station(name).transition();
+        let latest = latest.filter(|it| it.spec.idempotency_key.as_deref() == Some(key));
+        let found = match latest {
+            Some(report) => {
+                let request = history.request_of(name, &report.spec.id);
+                Some((report, request))
+            }
+            None => history.by_key(name, key, self.context().clock.unix_ns()),
+        };
+        match found {
+            Some((report, Some(before))) if before != asked => Err(HostError::Refused {
+                code: "key_taken",
+                reason: format!(
+                    "the key `{key}` was used for transition `{}`, which was asked for in other \
+                     words",
+                    report.spec.id
+                ),
+                remedy: "use a new key for a new request".to_owned(),
+            }),
+            found => Ok(found.map(|(report, _)| report)),
+        }
+    }
+
+    /// Transitions of a plugin, or of all of them, newest first: those that run, and those that have
+    /// ended, also in a former life of the host.
+    ///
+    /// # Errors
+    /// [`HostError::UnknownPlugin`].
+    pub fn transition_history(&self, name: Option<&str>) -> Result<Vec<Arc<Report>>, HostError> {
+        let history = &self.context().promises.history;
+        let names = match name {
+            Some(name) => vec![self.track(name)?.name.clone()],
+            None => {
+                let mut all = history.names();
+                all.extend(self.context().stations().iter().map(|it| it.name().clone()));
+                all.sort();
+                all.dedup();
+                all
+            }
+        };
+        let mut found: Vec<Arc<Report>> = Vec::new();
+        for name in names {
+            let ended = history.of(&name);
+            let latest = self.context().known_station(&name).and_then(|it| it.transition());
+            // The latest one knows more than what was kept of it.
+            let kept = ended
+                .into_iter()
+                .filter(|kept| latest.as_ref().is_none_or(|latest| latest.spec.id != kept.spec.id));
+            found.extend(latest.iter().cloned().chain(kept));
+        }
+        found.sort_by_key(|report| std::cmp::Reverse(report.started_unix_ns));
+        Ok(found)
     }
 
     /// What is durable of a plugin's latest transition, also of a former life of the host.
@@ -168,7 +251,9 @@ impl HostHandle {
     /// There is one transition of a plugin at a time, and nothing else is done to it meanwhile.
     pub(super) fn refuse_in_transition(&self, name: &PluginName) -> Result<(), HostError> {
         let station = self.context().station(name);
-        match station.transition().filter(|_| station.is_in_transition()) {
+        // One whose report has ended is about to be gone: whoever saw that may begin the next.
+        let runs = |report: &Arc<Report>| report.ended_unix_ns.is_none();
+        match station.transition().filter(runs).filter(|_| station.is_in_transition()) {
             None => Ok(()),
             Some(report) => Err(HostError::Refused {
                 code: "transition_running",
@@ -232,7 +317,7 @@ impl HostHandle {
             let (library, prepared) = library_of(context, &station, &request.to)?;
             let pending = Pending { id: context.transition_id(), request, who, link: None };
             let spec = pending.judge(context, &station, &serving.prepared, &prepared)?;
-            Ok(Judged { spec, pending, library, prepared })
+            Ok(Judged { spec, pending, library, prepared, serving })
         };
         tokio::task::spawn_blocking(judging).await.unwrap_or_else(|panic| {
             let reason = format!("the library could not be judged: {panic}");

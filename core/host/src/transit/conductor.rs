@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    kept,
     probes::Probe,
     request::{self, Admitted},
     stage::Stage,
@@ -81,11 +82,27 @@ pub(crate) async fn conduct(executor: &Arc<Executor>, shift: Shift) {
             }
             failed
         }
-        Err(refusal) => Some(refusal),
+        Err(refusal) => {
+            withdraw(executor, &refusal).await;
+            Some(refusal)
+        }
     };
     if let Some(refusal) = failed {
         executor.report(Step::Open { generation, identity }, Err(refusal));
     }
+}
+
+/// What was announced and does not begin has ended, also for the next life of the host.
+async fn withdraw(executor: &Executor, refusal: &Refusal) {
+    let context = Arc::clone(executor.context());
+    let (name, reason) = (executor.station().name().clone(), refusal.reason.clone());
+    let withdrawing = move || kept::withdraw(&context, &name, &reason);
+    let why = match tokio::task::spawn_blocking(withdrawing).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic.to_string(),
+    };
+    executor.warn(None, &format!("the end of the transition is not kept: {why}"));
 }
 
 /// Goes on with the bake that the former life of the host began. `new` serves.
@@ -147,6 +164,9 @@ impl Conductor {
         station.conducted(None);
         self.stage.unobserve();
         self.show();
+        if matches!(end, End::Over) {
+            self.remember().await;
+        }
         match (end, self.transition.outcome()) {
             (End::Over, Some(outcome)) if outcome.kind != OutcomeKind::Completed => {
                 let candidate = outcome.cause == "candidate_failed";
@@ -254,6 +274,21 @@ impl Conductor {
             executor.station().measures();
             executor.underway();
         }
+    }
+
+    /// It has ended, and may be asked for by its key for a day.
+    async fn remember(&self) {
+        let executor = &self.stage.executor;
+        let context = Arc::clone(executor.context());
+        let (name, now) = (executor.station().name().clone(), context.now());
+        let report = self.transition.report(now);
+        let adding = move || context.promises.history.add(&name, &report, now.unix_ns);
+        let why = match tokio::task::spawn_blocking(adding).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic.to_string(),
+        };
+        executor.warn(None, &format!("the transition is not kept in the history: {why}"));
     }
 
     fn measure(&mut self) {

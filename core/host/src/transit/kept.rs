@@ -12,11 +12,18 @@ use std::{
 
 use patchbay_lifecycle::{
     Digest, Now, PluginName,
-    transition::{HostEnd, Record, Served, Standing, recover},
+    transition::{
+        HostEnd, Outcome, OutcomeKind, Record, Served, Standing, TransitionSpec, recover,
+    },
 };
 
-use super::records::{FileRecords, Records};
-use crate::context::Context;
+use super::{
+    history::Histories,
+    library,
+    records::{FileRecords, Records},
+    request::Link,
+};
+use crate::{context::Context, incarnation::Incarnation};
 
 /// Name of the file that is there while a host runs.
 const ALIVE: &str = "alive";
@@ -25,6 +32,7 @@ const ALIVE: &str = "alive";
 #[derive(Debug)]
 pub(crate) struct Promises {
     records: Box<dyn Records>,
+    pub(crate) history: Histories,
     alive: std::path::PathBuf,
     end: HostEnd,
     /// Rises when something may be tried again.
@@ -38,6 +46,8 @@ struct Promise {
     record: Record,
     /// The version that must not be served again by itself: bytes and configuration.
     barred: Option<(Digest, Digest)>,
+    /// Bytes of which the same is true.
+    aside: Option<Digest>,
     /// Its bake goes on once it serves.
     bakes: bool,
 }
@@ -55,8 +65,9 @@ impl Promises {
             HostEnd::Orderly
         };
         super::records::replace_file(&alive, b"")?;
-        let lifts = AtomicU64::new(0);
-        Ok(Promises { records: Box::new(records), alive, end, lifts, state: Mutex::default() })
+        let (records, history) = (Box::new(records), Histories::open(folder));
+        let (lifts, state) = (AtomicU64::new(0), Mutex::default());
+        Ok(Promises { records, history, alive, end, lifts, state })
     }
 
     /// The host ends in order.
@@ -65,10 +76,11 @@ impl Promises {
         let _ = std::fs::remove_file(&self.alive);
     }
 
-    /// The version of a plugin that must not be served by itself after the start of the host, if
-    /// there is one: it was given up, or the host died before its cutover.
-    pub(crate) fn barred(&self, name: &PluginName, now: Now) -> Option<(Digest, Digest)> {
-        self.promise(name, now)?.barred
+    /// Whether these bytes with this configuration must not be served by themselves after the start
+    /// of the host: they were given up, or the host died before their cutover.
+    pub(crate) fn is_barred(&self, name: &PluginName, it: (Digest, Digest), now: Now) -> bool {
+        self.promise(name, now)
+            .is_some_and(|promise| promise.barred == Some(it) || promise.aside == Some(it.0))
     }
 
     /// The record of a bake that is to go on, once.
@@ -85,10 +97,11 @@ impl Promises {
         self.promise(name, now).map(|promise| promise.record)
     }
 
-    /// Whatever was given up may be tried again.
-    pub(crate) fn lift(&self, name: &PluginName) {
+    /// This version may be served, also if it was given up: somebody asks for it.
+    pub(crate) fn lift(&self, name: &PluginName, asked: (Digest, Digest)) {
         if let Some(promise) = self.lock().get_mut(name) {
-            promise.barred = None;
+            promise.barred = promise.barred.filter(|barred| *barred != asked);
+            promise.aside = promise.aside.filter(|aside| *aside != asked.0);
         }
         self.lifts.fetch_add(1, SeqCst);
     }
@@ -112,6 +125,9 @@ impl Promises {
                 tracing::error!(plugin = %name, %error, "the record of a transition is not kept");
             }
         }
+        if let Err(error) = self.history.found(name, &recovery.record) {
+            tracing::error!(plugin = %name, %error, "the end of a transition is not kept");
+        }
         let promise = Promise::of(recovery.record, recovery.serve);
         tracing::info!(plugin = %name, serve = ?recovery.serve, "a transition was not finished");
         self.lock().entry(name.clone()).or_insert(promise.clone());
@@ -120,9 +136,13 @@ impl Promises {
 
     fn put(&self, name: &PluginName, record: &Record) -> io::Result<()> {
         self.records.put(&key_of(name), &serde_json::to_vec(record)?)?;
-        // In this life the plugin's own state bars what was given up.
-        let promise = Promise { record: record.clone(), barred: None, bakes: false };
-        self.lock().insert(name.clone(), promise);
+        let mut state = self.lock();
+        // The link may still lead to what a former life gave up, until it is pointed elsewhere. What
+        // is given up in this life is barred by the plugin's own state.
+        let before = state.get(name).filter(|_| record.standing == Standing::Trial);
+        let (barred, aside) = before.map_or((None, None), |it| (it.barred, it.aside));
+        let promise = Promise { record: record.clone(), barred, aside, bakes: false };
+        state.insert(name.clone(), promise);
         Ok(())
     }
 
@@ -139,6 +159,7 @@ impl Promise {
         let to = (record.spec.to.library, record.spec.to.config);
         Promise {
             barred: (over && serve == Served::Old).then_some(to),
+            aside: record.aside,
             bakes: record.standing == Standing::CutOver,
             record,
         }
@@ -147,6 +168,30 @@ impl Promise {
 
 fn key_of(name: &PluginName) -> String {
     format!("transition/{name}")
+}
+
+/// Makes it known to whatever follows that a transition is about to begin, before anything is
+/// changed for it: a host that dies on the way serves what serves now (P-29). Blocks.
+pub(crate) fn announce(
+    context: &Context,
+    name: &PluginName,
+    serving: &Incarnation,
+    spec: &TransitionSpec,
+    link: &Link,
+) -> io::Result<()> {
+    library::keep(context, &serving.prepared)?;
+    let (old, aside, at) = (serving.generation(), link.led_aside(), context.clock.unix_ns());
+    context.promises.put(name, &Record::announced(spec.clone(), old, aside, at))
+}
+
+/// What was announced did not begin. Blocks.
+pub(crate) fn withdraw(context: &Context, name: &PluginName, reason: &str) -> io::Result<()> {
+    let Some(record) = context.promises.latest(name, context.now()) else { return Ok(()) };
+    if record.standing != Standing::Trial {
+        return Ok(());
+    }
+    let outcome = Outcome::new(OutcomeKind::Aborted, "candidate_failed", reason);
+    context.promises.put(name, &Record { standing: Standing::Over { outcome }, ..record })
 }
 
 /// Makes a record durable. Blocks.

@@ -14,6 +14,7 @@ use patchbay_lifecycle::{
         VersionFacts,
     },
 };
+use patchbay_loader::Digest;
 use patchbay_manifest::{OnDrainTimeout, StateManifest, TransitionStrategy};
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,9 @@ pub(crate) struct Link {
     link: PathBuf,
     before: PathBuf,
     after: PathBuf,
+    /// What it led to, if that was not what serves: after a host died in a transition it leads to
+    /// what was given up, and pointing it there again would ask for that.
+    aside: Option<patchbay_lifecycle::Digest>,
 }
 
 // === impl TransitionRequest ===
@@ -266,10 +270,18 @@ pub(super) fn admit(executor: &Executor, shift: Shift) -> Result<Admitted, Refus
 // === impl Link ===
 
 impl Link {
-    /// A link that is to lead to a library; it does not yet.
-    pub(crate) fn new(link: &Path, library: &Path) -> io::Result<Link> {
+    /// A link that is to lead to a library; it does not yet. Blocks.
+    pub(crate) fn new(link: &Path, library: &Path, serving: &Prepared) -> io::Result<Link> {
         let before = fs::read_link(link)?;
-        Ok(Link { link: link.to_owned(), before, after: library.to_owned() })
+        let led_to = fs::read(link).map(|bytes| Digest::of(&bytes)).ok();
+        let aside = led_to.filter(|digest| *digest != serving.candidate.digest());
+        let aside = aside.map(|digest| patchbay_lifecycle::Digest(*digest.as_bytes()));
+        Ok(Link { link: link.to_owned(), before, after: library.to_owned(), aside })
+    }
+
+    /// What it led to, if that was not what serves.
+    pub(crate) fn led_aside(&self) -> Option<patchbay_lifecycle::Digest> {
+        self.aside
     }
 
     /// Points it there, as a whole.
@@ -277,8 +289,11 @@ impl Link {
         self.set(&self.after)
     }
 
-    /// Points it back, if it still leads where it was pointed.
+    /// Points it back to what serves, if it still leads where it was pointed.
     pub(crate) fn restore(&self) {
+        if self.aside.is_some() {
+            return;
+        }
         let is_ours = fs::read_link(&self.link).is_ok_and(|target| target == self.after);
         if is_ours && let Err(error) = self.set(&self.before) {
             tracing::warn!(link = %self.link.display(), %error, "a link was not pointed back");

@@ -27,6 +27,7 @@ use crate::{
     context::LineFrom,
     executor::{Executor, refused},
     incarnation::Incarnation,
+    open::longest_call,
     station::{Flowing, Trial},
     watch::prepared::chain,
 };
@@ -35,7 +36,7 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(2);
 /// Longest wait for the end of copies that run, before the candidate gets real messages.
 const COPIES_END: Duration = Duration::from_secs(5);
-/// Longest wait for the candidate's answers to probes and dead letters.
+/// Longest wait for the candidate's answers to probes and dead letters, unless its calls end sooner.
 const ANSWERS: Duration = Duration::from_secs(30);
 /// Dead letters that are replayed at most, the latest ones.
 const LETTERS_MAX: usize = 10_000;
@@ -226,7 +227,7 @@ impl Stage {
                 mirror.give(&letter.message);
             }
             let ids = piece.iter().map(|letter| letter.message.id());
-            for (id, answer) in self.answers(ids.collect()).await {
+            for (id, answer) in self.answers(ids.collect(), ANSWERS).await {
                 tried += 1;
                 match answer {
                     Some(answer) if answer.is_good() => passed += 1,
@@ -246,6 +247,8 @@ impl Stage {
         let mirror = self.mirror()?;
         let candidate = self.incarnation(self.new.0)?;
         let mut probes = probes::of(&candidate.prepared.manifest);
+        // An answer after the time of a call is none: of a real message, it would be refused.
+        let limit = longest_call(&candidate.prepared.manifest).min(ANSWERS);
         probes.extend(self.probes.iter().cloned());
         let (mut passed, mut differences) = (0, Vec::new());
         for probe in &probes {
@@ -253,7 +256,7 @@ impl Stage {
             // Before it is published: the answer may come at once.
             self.comparison.ask(id);
             let answer = if mirror.ask(id, &probe.topic, &probe.headers(), &probe.payload()) {
-                self.answers(vec![id]).await.pop().and_then(|(_, answer)| answer)
+                self.answers(vec![id], limit).await.pop().and_then(|(_, answer)| answer)
             } else {
                 None
             };
@@ -270,8 +273,12 @@ impl Stage {
     }
 
     /// Waits for the candidate's answers to these messages.
-    async fn answers(&self, ids: Vec<u128>) -> Vec<(u128, Option<outputs::Answer>)> {
-        let until = Instant::now() + ANSWERS;
+    async fn answers(
+        &self,
+        ids: Vec<u128>,
+        limit: Duration,
+    ) -> Vec<(u128, Option<outputs::Answer>)> {
+        let until = Instant::now() + limit;
         let mut answers: Vec<_> = ids.into_iter().map(|id| (id, None)).collect();
         loop {
             for (id, answer) in answers.iter_mut().filter(|(_, answer)| answer.is_none()) {

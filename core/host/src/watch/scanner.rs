@@ -168,7 +168,7 @@ impl Scanner {
     fn keep_promise(&self, name: &PluginName, seen: &mut Seen, now: Now) {
         let Some(prepared) = &seen.prepared else { return };
         let made_from = (prepared.facts.library, prepared.facts.config);
-        if self.promises.barred(name, now) != Some(made_from) {
+        if !self.promises.is_barred(name, made_from, now) {
             return;
         }
         if let Some(kept) = library::kept(&self.settings, name) {

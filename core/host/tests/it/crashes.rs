@@ -4,25 +4,42 @@
 //! The host that dies is a process of its own: this test's program, started again with a task in
 //! its environment.
 
+mod steps;
+
 use std::{path::PathBuf, process::Command, time::Duration};
 
-use patchbay_host::{Host, Settings, TransitionRequest};
-use patchbay_lifecycle::transition::{OutcomeKind, Record, Standing};
+use patchbay_host::{Host, HostHandle, Settings, TransitionRequest};
+use patchbay_lifecycle::transition::{Asked, OutcomeKind, Record, Standing};
 use patchbay_testkit::Home;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::rig::{LONG, Plan, Plugin, Rig, message};
 
-/// Home, request and phase, for the process that is to die.
+/// Where the process that is to die reads its task from.
 const TASK: &str = "PATCHBAY_TEST_DIE_IN";
 /// The reason of a request after which the process ends as it should.
 const ORDERLY: &str = "orderly";
 const BY_ITS_OWN_HAND: &str = "crashes::a_process_that_dies_when_it_is_told_to";
 
+#[derive(Serialize, Deserialize)]
+struct Task {
+    home: PathBuf,
+    /// What is published first, each when the one before has begun.
+    held: Vec<String>,
+    request: Option<TransitionRequest>,
+    /// What is asked in which phase, in that order.
+    asks: Vec<(String, String)>,
+    /// Dead then, …
+    phase: String,
+    /// … and not before the record says this.
+    standing: Option<String>,
+}
+
 fn settings(home: &std::path::Path) -> Settings {
     let mut settings = Settings::of_home(home);
     settings.limits.settle = Duration::from_millis(20);
-    let config = json!({"gate": home.join("gate")});
+    let config = json!({"gate": home.join("gate"), "door": home.join("door")});
     let own = settings.plugins.entry("echo".to_owned()).or_default();
     own.config = config.as_object().cloned().unwrap_or_default();
     settings
@@ -32,49 +49,102 @@ fn settings(home: &std::path::Path) -> Settings {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_process_that_dies_when_it_is_told_to() {
     let Ok(task) = std::env::var(TASK) else { return };
-    let (home, request, phase): (PathBuf, Option<TransitionRequest>, String) =
-        serde_json::from_str(&task).expect("a task");
-    let host = Host::start(settings(&home)).await.expect("it starts");
+    let task: Task = serde_json::from_str(&task).expect("a task");
+    let host = Host::start(settings(&task.home)).await.expect("it starts");
     host.ready(LONG).await.expect("it is ready");
-    // The old version holds a call that ends when the gate is there.
-    for payload in ["hang", "ack"] {
+    for payload in &task.held {
         host.publish(message("in.echo", payload), patchbay_host::Room::Now)
             .await
             .expect("accepted");
     }
-    let orderly = request.as_ref().is_some_and(|it| it.why.as_deref() == Some(ORDERLY));
-    if let Some(request) = request {
+    let dead = || host.ledger().iter().map(|it| it.dead).sum::<u64>();
+    let wanted = task.held.iter().filter(|payload| *payload == "fail").count() as u64;
+    patchbay_testkit::eventually("the dead letters", LONG, || (dead() == wanted).then_some(()));
+    let orderly = task.request.as_ref().is_some_and(|it| it.why.as_deref() == Some(ORDERLY));
+    if let Some(request) = task.request {
         host.transition_start("echo", request, "test").await.expect("it begins");
     }
-    let end = std::time::Instant::now() + LONG;
-    while std::time::Instant::now() < end {
-        let load = host.publish(message("in.echo", "ack"), patchbay_host::Room::Now).await;
-        drop(load);
-        let report = host.transition("echo").expect("known");
-        if report.is_some_and(|report| report.phase == phase) {
-            if orderly {
-                let report = host.shutdown(LONG).await;
-                assert!(report.clean, "{report:#?}");
-                std::process::exit(0);
+    let load = tokio::spawn(load(host.clone()));
+    let in_phase = async |phase: &str, standing: Option<&str>| {
+        let end = std::time::Instant::now() + LONG;
+        while std::time::Instant::now() < end {
+            let report = host.transition("echo").expect("known");
+            let record = host.transition_record("echo").expect("known");
+            let stands = record.is_some_and(|it| standing.is_none_or(|word| stands(&it, word)));
+            if report.is_some_and(|report| report.phase == phase) && stands {
+                return;
             }
-            // As sudden as it gets: no destructor runs, nothing is flushed.
-            Command::new("kill").args(["-9", &std::process::id().to_string()]).status().ok();
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        panic!("never {phase}: {:#?}", host.transition("echo"));
+    };
+    for (phase, verb) in &task.asks {
+        in_phase(phase, None).await;
+        let asked = match verb.as_str() {
+            "pause" => Asked::Pause,
+            "abort" => Asked::Abort,
+            "rollback" => Asked::Rollback,
+            "open" => {
+                std::fs::write(task.home.join("door"), "").expect("a file");
+                continue;
+            }
+            payload => {
+                let message = message("in.echo", payload);
+                host.publish(message, patchbay_host::Room::Now).await.expect("accepted");
+                continue;
+            }
+        };
+        host.transition_ask("echo", asked, "test").await.expect("it is done");
     }
-    panic!("never {phase}: {:#?}", host.transition("echo"));
+    in_phase(&task.phase, task.standing.as_deref()).await;
+    if orderly {
+        load.abort();
+        let report = host.shutdown(LONG).await;
+        assert!(report.clean, "{report:#?}");
+        std::process::exit(0);
+    }
+    // As sudden as it gets: no destructor runs, nothing is flushed.
+    Command::new("kill").args(["-9", &std::process::id().to_string()]).status().expect("kill");
+    std::future::pending::<()>().await;
 }
 
-/// Lets a process run until it dies in that phase.
+/// Messages, until the process dies.
+async fn load(host: HostHandle) {
+    loop {
+        drop(host.publish(message("in.echo", "ack"), patchbay_host::Room::Now).await);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Whether a record stands where that word says.
+fn stands(record: &Record, word: &str) -> bool {
+    let found = match record.standing {
+        Standing::Trial => "trial",
+        Standing::CutOver => "cut_over",
+        Standing::Restoring { .. } => "restoring",
+        Standing::Over { .. } => "over",
+    };
+    found == word
+}
+
+/// Lets a process run until it dies in that phase. The old version holds a call meanwhile that ends
+/// when the gate is there.
 fn die_in(home: &Home, request: Option<&TransitionRequest>, phase: &str) {
-    let task = serde_json::to_string(&(home.path(), request, phase)).expect("a task");
+    let held = ["hang", "ack"].map(str::to_owned).to_vec();
+    let (request, phase) = (request.cloned(), phase.to_owned());
+    die(Task { home: home.path().into(), held, request, asks: vec![], phase, standing: None });
+}
+
+fn die(task: Task) {
     let this = std::env::current_exe().expect("this program");
     let mut command = Command::new(this);
-    command.args([BY_ITS_OWN_HAND, "--exact", "--nocapture"]).env(TASK, task);
+    let text = serde_json::to_string(&task).expect("a task");
+    command.args([BY_ITS_OWN_HAND, "--exact", "--nocapture"]).env(TASK, text);
     let output = command.output().expect("it starts");
     let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
     let said = String::from_utf8_lossy(&output.stderr);
-    if request.is_some_and(|it| it.why.as_deref() == Some(ORDERLY)) {
+    let phase = &task.phase;
+    if task.request.is_some_and(|it| it.why.as_deref() == Some(ORDERLY)) {
         assert!(output.status.success(), "it was to end in {phase}: {said}");
         return;
     }
@@ -164,7 +234,6 @@ async fn after_the_cutover_the_new_version_serves_and_its_bake_goes_on() {
         let record = record(&rig);
         assert_eq!((record.standing, record.deaths), (Standing::CutOver, 1));
         // Its way back is open: the old version is warm again, or is made so.
-        use patchbay_lifecycle::transition::Asked;
         let baking = || rig.host.transition("echo").ok().flatten();
         let begun = || baking().filter(|report| report.phase == "baking");
         patchbay_testkit::eventually("the bake goes on", LONG, begun);

@@ -32,11 +32,16 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new() -> Plan {
         let home = Home::new();
+        Plan { settings: Plan::in_home(&home), home }
+    }
+
+    /// Settings of a host in that home.
+    pub(crate) fn in_home(home: &Home) -> Settings {
         let mut settings = Settings::of_home(home.path());
         settings.limits.settle = Duration::from_millis(20);
         settings.limits.poll = Duration::from_millis(500);
         settings.limits.quarantine_recheck = Duration::from_millis(100);
-        Plan { home, settings }
+        settings
     }
 
     /// Configuration of a plugin.
@@ -151,6 +156,7 @@ pub(crate) struct Plugin {
     version: &'static str,
     manifest: Value,
     bad: &'static str,
+    blocks: &'static str,
 }
 
 // === impl Plugin ===
@@ -161,7 +167,7 @@ impl Plugin {
         let manifest = json!({
             "subscriptions": [{"topic": format!("in.{name}"), "queue": {"count": 100_000}}],
         });
-        Plugin { name, version, manifest, bad: "" }
+        Plugin { name, version, manifest, bad: "", blocks: "" }
     }
 
     /// More of the manifest.
@@ -173,6 +179,12 @@ impl Plugin {
     /// It does badly whatever it is given: see the fixture.
     pub(crate) fn bad(mut self, how: &'static str) -> Plugin {
         self.bad = how;
+        self
+    }
+
+    /// That control call waits for the door: see the fixture.
+    pub(crate) fn blocks(mut self, call: &'static str) -> Plugin {
+        self.blocks = call;
         self
     }
 
@@ -194,6 +206,7 @@ impl Plugin {
                 ("VERSION_TOKEN", &quoted(&token)),
                 ("REST", &quoted(&rest)),
                 ("BAD", &quoted(self.bad)),
+                ("BLOCKS", &quoted(self.blocks)),
             ],
             Path::new(env!("CARGO_TARGET_TMPDIR")),
         )

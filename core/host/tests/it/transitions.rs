@@ -332,3 +332,77 @@ async fn state_goes_to_the_new_version_and_comes_back_with_a_rollback() {
     assert_eq!(seen(detail), json!({"seen": 10}), "the snapshot taken at the cutover");
     whole(rig, 15, "1.0.0").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_step_is_an_event_in_the_order_of_the_report() {
+    let rig = rig(&[plugin("2.0.0")]).await;
+    let mut events = rig.host.events();
+    let load = Load::start(&rig.host, "ack");
+    rig.host.transition_start("echo", to("2.0.0", "gradual"), "test").await.expect("it starts");
+    let report = over(&rig).await;
+    let mut seen = Vec::new();
+    while seen.len() < report.entries.len() {
+        let next = tokio::time::timeout(LONG, events.next()).await.expect("in time");
+        let event = next.expect("the host runs");
+        assert_eq!(event.missed, 0);
+        if event.topic == "$PB.transition.echo" {
+            let said = event.data;
+            assert_eq!((&said["id"], &said["to"]), (&json!(report.spec.id), &json!("2.0.0")));
+            let text = |key: &str| said[key].as_str().expect("a text").to_owned();
+            seen.push((text("phase"), text("text")));
+        }
+    }
+    let told = report.entries.iter().map(|it| (it.phase.clone(), it.text.clone()));
+    assert_eq!(seen, told.collect::<Vec<_>>());
+    for phase in ["loading", "starting", "shifting", "cutting_over", "draining", "baking", "over"] {
+        assert!(seen.iter().any(|(it, _)| it == phase), "{phase} in {seen:#?}");
+    }
+    let accepted = load.end().await;
+    whole(rig, accepted, "2.0.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_has_ended_and_its_key_are_known_in_the_next_life_of_the_host() {
+    let rig = rig(&[plugin("2.0.0"), plugin("3.0.0")]).await;
+    let keyed = |version: &str, key: &str| TransitionRequest {
+        idempotency_key: Some(key.to_owned()),
+        bake_ms: Some(0),
+        ..to(version, "immediate")
+    };
+    let mut ids = Vec::new();
+    for (version, key) in [("2.0.0", "first"), ("3.0.0", "second")] {
+        let begun = rig.host.transition_start("echo", keyed(version, key), "test").await;
+        ids.push(begun.expect("it starts").spec.id.clone());
+        over(&rig).await;
+        rig.until("echo", |view| view.version.as_deref() == Some(version)).await;
+    }
+    let newest_first: Vec<_> = ids.iter().rev().cloned().collect();
+    let known = async |rig: &Rig| {
+        for name in [None, Some("echo")] {
+            let all = rig.host.transition_history(name).expect("known");
+            let found: Vec<_> = all.iter().map(|it| it.spec.id.clone()).collect();
+            assert_eq!(found, newest_first);
+            let completed = |it: &Arc<Report>| {
+                it.outcome.as_ref().is_some_and(|it| it.kind == OutcomeKind::Completed)
+            };
+            assert!(all.iter().all(completed), "{all:#?}");
+        }
+        // Although another one ran since.
+        let again = rig.host.transition_start("echo", keyed("2.0.0", "first"), "test").await;
+        assert_eq!(again.expect("the same one").spec.id, ids[0]);
+        match rig.host.transition_start("echo", keyed("1.0.0", "first"), "test").await {
+            Err(HostError::Refused { code: "key_taken", reason, .. }) => {
+                assert!(reason.contains(&ids[0]), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(rig.view("echo").version.as_deref(), Some("3.0.0"), "nothing was begun");
+    };
+    known(&rig).await;
+    let Rig { home, host } = rig;
+    assert!(host.shutdown(LONG).await.clean);
+    let settings = Plan::in_home(&home);
+    let rig = Plan { home, settings }.start().await;
+    known(&rig).await;
+    rig.end().await;
+}

@@ -412,6 +412,7 @@ impl Transition {
             bake_left,
             at_unix_ns: now.unix_ns,
             verdict: self.verdict.clone(),
+            aside: None,
         };
         self.perform(Action::Record(Box::new(record)), out);
     }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{event::Served, request::TransitionSpec, verdict::Judgement};
-use crate::{Generation, Now};
+use crate::{Digest, Generation, Now};
 
 /// Version of the record's format.
 pub const FORMAT: u32 = 1;
@@ -35,6 +35,10 @@ pub struct Record {
     pub at_unix_ns: u64,
     /// The verdict, once there is one.
     pub verdict: Option<Judgement>,
+    /// Where the link led when this was announced, if not to what served: a former life gave that
+    /// up, and until the link is changed it is not to be served by itself either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<Digest>,
 }
 
 /// What is certain about a transition.
@@ -149,6 +153,34 @@ pub fn recover(record: &Record, end: HostEnd, now: Now) -> Recovery {
             let at_unix_ns = now.unix_ns;
             let record = Record { deaths, bake_left, at_unix_ns, ..record };
             Recovery { serve: Served::New, record }
+        }
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    /// The record of a transition that is about to begin: nothing is loaded for it yet.
+    #[must_use]
+    pub fn announced(
+        spec: TransitionSpec,
+        old: Generation,
+        aside: Option<Digest>,
+        at_unix_ns: u64,
+    ) -> Record {
+        Record {
+            aside,
+            format: FORMAT,
+            standing: Standing::Trial,
+            old,
+            // It has no number yet.
+            candidate: Generation::default(),
+            epoch: 0,
+            deaths: 0,
+            bake_left: spec.terms.bake,
+            at_unix_ns,
+            verdict: None,
+            spec,
         }
     }
 }

@@ -74,6 +74,7 @@ pub(super) struct HandOff {
     pub(super) ended: Option<(u64, Fate)>,
     pub(super) generation: u64,
     pub(super) version: u32,
+    pub(super) lane: u64,
     pub(super) key: u32,
     pub(super) mid: Option<u32>,
 }
@@ -174,6 +175,7 @@ impl Casebook {
             ended: None,
             generation: began.generation,
             version: self.names.number(&began.version),
+            lane: began.lane,
             key: self.names.number(&began.key),
             mid: began.mid.as_deref().map(|mid| self.names.number(mid)),
         };
@@ -400,6 +402,11 @@ impl Names {
         self.texts.push(text.into());
         self.numbers.insert(text.into(), number);
         number
+    }
+
+    /// The number of a text that occurred.
+    pub(super) fn find(&self, text: &str) -> Option<u32> {
+        self.numbers.get(text).copied()
     }
 
     pub(super) fn text(&self, number: u32) -> &str {

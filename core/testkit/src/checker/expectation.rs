@@ -48,7 +48,7 @@ pub struct Expectations {
     /// before it. In units of `t`.
     pub sync_interval: u64,
     /// How much later than a claim the handler may look at its clock: a thread that was preempted
-    /// right before its first line. In units of `t`.
+    /// right before its first line. In units of `t`; where lanes are known it is not needed.
     pub slack: u64,
     /// The level of topics that handlers forward to, the first pattern that matches. A topic that
     /// none matches has the level of the message that is forwarded.

@@ -107,6 +107,9 @@ pub struct Began {
     /// The version of the plugin.
     #[serde(default)]
     pub version: String,
+    /// The thread that the handler runs on, where it is known; one thread runs one call at a time.
+    #[serde(default)]
+    pub lane: u64,
     /// When.
     pub t: u64,
 }

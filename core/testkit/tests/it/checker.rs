@@ -40,6 +40,7 @@ fn began(n: u64, attempt: u32, t: u64) -> Began {
         mid: Some(format!("mid-{n}")),
         generation: 1,
         version: "v1".into(),
+        lane: 0,
         t,
     }
 }
@@ -340,6 +341,29 @@ fn no_call_of_a_version_starts_after_its_cutover() {
     let mut run = Run::of(3);
     run.happen(305, cutover(vec![3]));
     run.is_clean();
+}
+
+#[test]
+fn a_lane_has_one_call_at_most_that_was_claimed_before_a_cutover_and_began_after_it() {
+    let cutover = || {
+        let (subscription, version) = ("orders".into(), "v1".into());
+        Event::Cutover { subscription, version, begun: vec![] }
+    };
+    let with_lanes = |lanes: [u64; 3]| {
+        // No slack is needed where the lanes are known, and none is granted.
+        let mut run = Run::of(3);
+        run.expectations.slack = 1_000_000;
+        for record in &mut run.records {
+            if let Record::Began(began) = record {
+                began.lane = lanes[began.tag.n as usize - 1];
+            }
+        }
+        run.happen(150, cutover());
+        run
+    };
+    with_lanes([7, 8, 9]).is_clean();
+    with_lanes([7, 7, 8]).is_clean();
+    with_lanes([7, 8, 8]).finds(&[Kind::AfterCutover]);
 }
 
 #[test]

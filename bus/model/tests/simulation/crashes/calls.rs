@@ -101,6 +101,7 @@ impl Host {
                 mid: Some(format!("{:032x}", call.message.id())),
                 generation,
                 version: self.version(generation),
+                lane: 0,
                 t,
             }
             .into(),
