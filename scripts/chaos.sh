@@ -5,7 +5,8 @@
 #   ./scripts/chaos.sh                         ten minutes of everything
 #   ./scripts/chaos.sh --budget 8h             as long as that: 90s, 45m, 8h
 #   ./scripts/chaos.sh --only kill             one kind (kill, poison, ending, late, ring, slow,
-#                                              delays, full, power; simulation, without a host)
+#                                              delays, full, power; churn and deaths, random
+#                                              transitions; simulation, without a host)
 #   ./scripts/chaos.sh --only kill --seed 7 --rounds 200     one run, again
 #
 # Needs Rust and a C compiler; `full` and `power` mount small file systems where that is allowed, in
@@ -17,15 +18,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 declare -A TEST=(
     [kill]=kill:: [poison]=poison:: [ending]=ending::a_handler [late]=ending::an_answer
     [ring]=flow::a_ring [slow]=flow::a_slow [delays]=flow::a_hundred [full]=full:: [power]=power::
-    [simulation]=on_every_seed
+    [simulation]=on_every_seed [churn]=churn::random [deaths]=churn::killed::a_host
 )
 declare -A ROUNDS=(
     [kill]=200 [poison]=5 [ending]=5 [late]=5 [ring]=5 [slow]=5 [delays]=1 [full]=20 [power]=20
-    [simulation]=20000
+    [simulation]=20000 [churn]=2000 [deaths]=60
 )
-KINDS=(simulation kill poison ending late ring slow delays full power)
+KINDS=(simulation kill poison ending late ring slow delays full power churn deaths)
 
-usage() { sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { printf 'error: %s\n' "$1" >&2; usage >&2; exit 2; }
 
 seconds() {
@@ -78,11 +79,14 @@ while :; do
         rounds=${TURNS:-${ROUNDS[$kind]}}
         printf '\n== %s, seed %s\n' "$kind" "$seed"
         tests=(-p patchbay --test chaos)
-        [ "$kind" != simulation ] || tests=(-p patchbay-model --test simulation)
+        case $kind in
+        simulation) tests=(-p patchbay-model --test simulation) ;;
+        churn | deaths) tests=(-p patchbay-host --test it) ;;
+        esac
         if PATCHBAY_CHAOS_SEED=$seed PATCHBAY_CHAOS_ROUNDS=$rounds \
             PATCHBAY_FIRST_SEED=$seed PATCHBAY_SEEDS=$rounds \
             cargo test --quiet --locked "${tests[@]}" -- --nocapture "${TEST[$kind]}" 2>&1 | tee "$OUT" |
-            grep -E '^(chaos|SKIPPED)'; then
+            grep -E '^(chaos|SKIPPED|  [a-z].*: [0-9]+$|[0-9]+ (cutovers|deliveries) )'; then
             grep -q '^SKIPPED' "$OUT" || REACHED[$kind]=$((${REACHED[$kind]-0} + rounds))
         fi
         if ! grep -q '^test result: ok' "$OUT"; then

@@ -241,6 +241,7 @@ fn report_of(record: &Record) -> Option<Report> {
     let nothing = VersionReport::of(&Sample::default());
     Some(Report {
         spec: record.spec.clone(),
+        generations: [record.old, record.candidate],
         phase: "over".to_owned(),
         share: 0,
         paused: false,

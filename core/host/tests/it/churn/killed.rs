@@ -29,7 +29,7 @@ use super::{
     scene::{
         Files, GOOD, Level, NAMES, Scene,
         dice::{Dice, seed},
-        now, times,
+        now, rounds,
     },
 };
 use crate::rig::LONG;
@@ -172,8 +172,7 @@ impl Drop for Life {
 
 #[test]
 fn a_host_that_is_killed_in_random_transitions_serves_what_it_promised_and_loses_nothing() {
-    let set = std::env::var("PATCHBAY_CHAOS_ROUNDS").ok().and_then(|it| it.parse().ok());
-    let (seed, deaths) = (seed(), set.unwrap_or_else(|| times(DEATHS)));
+    let (seed, deaths) = (seed(), rounds(DEATHS));
     let levels = NAMES.map(|name| (name, Level::Process));
     let scene = Scene::new(true, &levels);
     let (home, files) = (scene.home, scene.files);

@@ -43,7 +43,14 @@ pub(super) const MANNERS: [(&str, u64); 10] = [
 /// Longest init in these homes: shorter than what `init_hang` takes.
 const INIT: Duration = Duration::from_millis(800);
 
-/// How many of a thing are done: `PATCHBAY_CHURN` times as many as usual, if it is set.
+/// How many of a thing are done: as many as `PATCHBAY_CHAOS_ROUNDS` says, or `PATCHBAY_CHURN` times
+/// as many as usual.
+pub(super) fn rounds(usual: u64) -> u64 {
+    let set = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    set("PATCHBAY_CHAOS_ROUNDS").unwrap_or_else(|| times(usual))
+}
+
+/// As many as usual, or `PATCHBAY_CHURN` times as many.
 pub(super) fn times(usual: u64) -> u64 {
     let more = std::env::var("PATCHBAY_CHURN").ok().and_then(|text| text.parse::<u64>().ok());
     more.map_or(usual, |more| usual.saturating_mul(more))
