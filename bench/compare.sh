@@ -44,8 +44,8 @@ done
 cargo build --release --locked --quiet -p patchbay-bench --bin contender -p patchbay-compare
 target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
-was_up=yes
-if ! ./bench/peers.sh status | grep -q 'process'; then was_up=''; fi
+was_up=''
+case "$(./bench/peers.sh status)" in *process*) was_up=yes ;; esac
 variables=$(./bench/peers.sh up)
 [ -n "$was_up" ] || trap './bench/peers.sh down' EXIT
 eval "$variables"

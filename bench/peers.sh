@@ -32,14 +32,15 @@ install_packages() {
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
     done
     [ ${#missing[@]} = 0 ] && return
-    as_root apt-get update -qq
+    as_root apt-get update -qq >/dev/null
     # The package would start a server of its own: here it is told not to.
     printf '#!/bin/sh\nexit 101\n' >"$dir/policy-rc.d"
     chmod +x "$dir/policy-rc.d"
     local policy=/usr/sbin/policy-rc.d
     [ -e "$policy" ] || { as_root cp "$dir/policy-rc.d" "$policy"; trap 'as_root rm -f /usr/sbin/policy-rc.d' RETURN; }
-    as_root apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+    # Noted first: what is half installed when this is interrupted is removed all the same.
     printf '%s\n' "${missing[@]}" >>"$dir/installed"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 install_nats() {
@@ -135,7 +136,7 @@ down)
     else
         if [ -s "$dir/installed" ]; then
             mapfile -t ours <"$dir/installed"
-            as_root apt-get purge -y -qq --autoremove "${ours[@]}" >&2
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq --autoremove "${ours[@]}" >/dev/null
         fi
         rm -rf "$dir"
     fi
