@@ -93,7 +93,7 @@ impl Inbox {
         let id = state.next_id;
         state.next_id += 1;
         if state.intake.is_spilling() || !self.has_room(state, size) {
-            state.intake.spill(id, size, record, level);
+            state.intake.spill(id, size, (record, level), self.reached());
             return;
         }
         let mut delivery = Delivery::new(message, id, key, now_ns);
@@ -159,13 +159,15 @@ impl Intake {
         self.sealed.push_back(sealed);
     }
 
-    pub(crate) fn spill(&mut self, id: u64, size: usize, record: u64, level: Level) {
+    pub(crate) fn spill(&mut self, id: u64, size: usize, entry: (u64, Level), reached: Reached) {
+        // What has its level is a count: a backlog that nobody takes from takes no memory.
+        self.forget_released(reached);
         if self.spilled.count == 0 {
             self.next_spilled = id;
         }
         self.spilled.count += 1;
         self.spilled.bytes += size;
-        self.unreleased.push_back((record, level));
+        self.unreleased.push_back(entry);
     }
 
     /// Gives up what the journal does not have.
@@ -222,15 +224,19 @@ impl Intake {
 
     /// How many spilled deliveries may be read back now.
     pub(crate) fn behind(&mut self, reached: Reached) -> usize {
-        while self.unreleased.front().is_some_and(|(record, level)| reached.covers(*record, *level))
-        {
-            self.unreleased.pop_front();
-        }
+        self.forget_released(reached);
         if self.has_sealed() {
             // They were accepted before, and wait for their level.
             return 0;
         }
         self.spilled.count - self.unreleased.len()
+    }
+
+    fn forget_released(&mut self, reached: Reached) {
+        while self.unreleased.front().is_some_and(|(record, level)| reached.covers(*record, *level))
+        {
+            self.unreleased.pop_front();
+        }
     }
 
     /// The first record that must not be read back yet.
@@ -267,5 +273,25 @@ impl Intake {
 
     pub(crate) fn spilled(&self) -> Load {
         self.spilled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_in_the_journal_alone_is_a_count_and_takes_no_memory() {
+        let mut intake = Intake::default();
+        let upto = |record| Reached { process: record, disk: record };
+        for id in 1..=10_000 {
+            // Each was told of before the next one came.
+            intake.spill(id, 10, (id, Level::Disk), upto(id - 1));
+            assert!(intake.unreleased.len() <= 1);
+        }
+        assert_eq!((intake.spilled().count, intake.spilled().bytes), (10_000, 100_000));
+        assert_eq!((intake.unaccepted(upto(9_999)), intake.barrier()), (1, Some(10_000)));
+        assert_eq!(intake.behind(upto(9_999)), 9_999);
+        assert_eq!((intake.behind(upto(10_000)), intake.barrier()), (10_000, None));
     }
 }
