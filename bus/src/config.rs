@@ -11,6 +11,9 @@ pub struct BrokerConfig {
     pub max_message_bytes: usize,
     /// How long a publisher waits for room where a subscription says `block`.
     pub publish_timeout: Duration,
+    /// How long a forward waits for a target without room before it becomes a retry; zero = not at
+    /// all.
+    pub forward_patience: Duration,
     /// Messages in a chain of causes; the next one is refused or dead-lettered.
     pub max_hops: u32,
     /// Tokens waiting for room, per subscription.
@@ -56,6 +59,7 @@ impl Default for BrokerConfig {
         BrokerConfig {
             max_message_bytes: 1 << 20,
             publish_timeout: Duration::from_secs(5),
+            forward_patience: Duration::from_millis(1),
             max_hops: 16,
             max_waiters: 1024,
             max_requests: 4096,

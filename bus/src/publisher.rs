@@ -10,10 +10,12 @@ mod pending;
 pub(crate) mod recording;
 mod submission;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use patchbay_slab::{Draft, Message, Parts, Slab};
+use smallvec::SmallVec;
 
+pub(crate) use self::admit::Patience;
 use self::{
     admit::{Admission, Start},
     cache::RouteCache,
@@ -32,6 +34,9 @@ use crate::{
 
 /// Header that names who forwarded a message, oldest first, with commas between.
 pub const FORWARDED_BY: &str = "Patchbay-Forwarded-By";
+
+/// Headers of a message up to which a forward allocates nothing for them.
+const FEW_HEADERS: usize = 16;
 
 /// Publishes on behalf of one principal. One per thread; cheap to keep, not to make.
 #[derive(Debug)]
@@ -122,11 +127,10 @@ impl Publisher {
             return self.publish_on_terms(&outgoing, hops);
         }
         let message = self.slab.message(&parts, outgoing.payload);
-        let wait = outgoing.cause.is_none() && !outgoing.no_wait;
         let admission = Admission {
             broker: &self.broker,
             now_ns: self.stamp.now_ns,
-            wait,
+            patience: Patience::of(outgoing.cause.is_none() && !outgoing.no_wait),
             follows: outgoing.cause.is_some(),
             start: Start::Now,
         };
@@ -150,7 +154,8 @@ impl Publisher {
             Ok(_) => return self.publish_recorded(message, cause, no_wait),
             Err(error) => return Err(Refused { error, message }),
         }
-        self.admit(message, Start::Now, cause.is_none() && !no_wait, cause.is_some())
+        let patience = Patience::of(cause.is_none() && !no_wait);
+        self.admit(message, Start::Now, patience, cause.is_some())
     }
 
     /// A message as it may be published: within the bounds, and a hop after its cause.
@@ -167,7 +172,17 @@ impl Publisher {
         }
         if !message.raise_hops(hops) {
             let headers: Vec<_> = message.headers().collect();
-            message = self.copy(&message, &headers, message.topic(), message.id(), hops);
+            let parts = Parts {
+                topic: message.topic(),
+                key: message.key(),
+                headers: &headers,
+                payload_len: 0,
+                id: message.id(),
+                time_ns: self.stamp.unix_ns,
+                expires_ns: message.expires_ns(),
+                hops,
+            };
+            message = self.slab.derive(&message, &parts);
         }
         Ok(message)
     }
@@ -216,11 +231,10 @@ impl Publisher {
                     return (accepted, Some(PublishError::Topic(error)));
                 }
             };
-            let wait = first.cause.is_none() && !first.no_wait;
             let admission = Admission {
                 broker: &self.broker,
                 now_ns: self.stamp.now_ns,
-                wait,
+                patience: Patience::of(first.cause.is_none() && !first.no_wait),
                 follows: first.cause.is_some(),
                 start: Start::Now,
             };
@@ -248,11 +262,36 @@ impl Publisher {
         cause: &Message,
     ) -> Result<Published, PublishError> {
         let message = self.forwarding(topic, message, cause)?;
-        match self.level_of(topic)? {
-            Level::Memory => self.admit(message, Start::Now, false, true),
-            _ => self.publish_recorded(message, Some(cause), true),
+        self.forward_made(message, cause, Patience::None).map_err(|refused| refused.error)
+    }
+
+    /// Publishes what [`forwarding`](Publisher::forwarding) made.
+    pub(crate) fn forward_made(
+        &mut self,
+        message: Message,
+        cause: &Message,
+        patience: Patience,
+    ) -> Result<Published, Refused> {
+        let route = match self.cache.find(&self.broker, message.topic()) {
+            Ok(route) => route,
+            Err(error) => return Err(Refused { error: PublishError::Topic(error), message }),
+        };
+        if route.level != Level::Memory {
+            return self.publish_recorded(message, Some(cause), true);
         }
-        .map_err(|refused| refused.error)
+        let admission = Admission {
+            broker: &self.broker,
+            now_ns: self.stamp.now_ns,
+            patience,
+            follows: true,
+            start: Start::Now,
+        };
+        admission.deliver(route, message, &mut self.ready)
+    }
+
+    /// How long a forward waits for a target that has no room.
+    pub(crate) fn forward_patience(&self) -> Duration {
+        self.broker.config.forward_patience
     }
 
     /// The message that a forward publishes.
@@ -265,39 +304,25 @@ impl Publisher {
         let hops = cause.hops().saturating_add(1);
         self.check_hops(hops)?;
         self.tick();
-        let by = match message.header(FORWARDED_BY) {
-            Some(before) => format!("{before},{}", self.principal),
-            None => self.principal.to_string(),
-        };
+        let before = message.header(FORWARDED_BY);
+        let chain = before.map(|before| format!("{before},{}", self.principal));
+        let by = chain.as_deref().unwrap_or(&self.principal);
         let headers =
             message.headers().filter(|(name, _)| !name.eq_ignore_ascii_case(FORWARDED_BY));
-        let headers: Vec<_> = headers.chain([(FORWARDED_BY, &*by)]).collect();
-        let id = self.ids.next(self.stamp.unix_ns);
-        let message = self.copy(message, &headers, topic, id, hops);
-        self.check_size(message.size())?;
-        Ok(message)
-    }
-
-    /// The same under another topic and with other hops; the payload is shared.
-    fn copy(
-        &mut self,
-        message: &Message,
-        headers: &[(&str, &str)],
-        topic: &str,
-        id: u128,
-        hops: u32,
-    ) -> Message {
+        let headers: SmallVec<[_; FEW_HEADERS]> = headers.chain([(FORWARDED_BY, by)]).collect();
         let parts = Parts {
             topic,
             key: message.key(),
-            headers,
+            headers: &headers,
             payload_len: 0,
-            id,
+            id: self.ids.next(self.stamp.unix_ns),
             time_ns: self.stamp.unix_ns,
             expires_ns: message.expires_ns(),
             hops,
         };
-        self.slab.derive(message, &parts)
+        let message = self.slab.derive(message, &parts);
+        self.check_size(message.size())?;
+        Ok(message)
     }
 
     /// A message with room for a payload of `payload_len` bytes (the payload of `outgoing` is not

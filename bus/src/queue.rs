@@ -3,13 +3,15 @@
 //! Publishers touch only the [`inbox`]; lanes touch the [`desk`], and inside it the inbox for one
 //! visit per batch. What waits at the desk is in the [`store`] (ready, in order by [`keyed`], or on
 //! the [`wheel`]). A [`seat`] is a lane's place; its [`window`] is the lease of a batch; the
-//! [`patchbay_fence`] is what makes a cutover exact. [`turn`] is a seat's visit, [`recall`] takes windows back,
-//! [`attend`] knows who has to be woken, and [`split`] which generation gets what.
+//! [`patchbay_fence`] is what makes a cutover exact. [`turn`] is a seat's visit, [`recall`] takes
+//! windows back, [`attend`] knows who has to be woken, a [`courier`] publishes what handlers forward,
+//! and [`split`] says which generation gets what.
 
 mod alone;
 mod attend;
 mod burial;
 mod consult;
+mod courier;
 pub(crate) mod desk;
 pub(crate) mod durable;
 pub(crate) mod estate;

@@ -8,12 +8,13 @@
 mod trie;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use foldhash::fast::FixedState;
 use patchbay_wire::{Topic, TopicPattern};
+use smallvec::SmallVec;
 
 use self::trie::Trie;
 use crate::{durability::Level, subscription::Subscription, tap::Sink};
@@ -39,12 +40,24 @@ enum Listener {
 #[derive(Debug, Default)]
 pub(crate) struct Routes(RwLock<Table>);
 
+/// Who listens to one topic.
+#[derive(Debug)]
+enum Literal {
+    /// One subscription, as the route of most topics is made of it: remembering that costs a count.
+    One(Arc<[Arc<Subscription>]>),
+    Many(Vec<Listener>),
+}
+
+/// A topic or a token. Short ones lie in the table itself, so that comparing them is no look
+/// elsewhere in memory.
+type Name = SmallVec<[u8; 24]>;
+
 #[derive(Debug, Default)]
 struct Table {
     /// By their ids.
     subscriptions: HashMap<u64, Arc<Subscription>, FixedState>,
     taps: Vec<(TopicPattern, Arc<Sink>)>,
-    literal: HashMap<Box<str>, Vec<Listener>, FixedState>,
+    literal: HashMap<Name, Literal, FixedState>,
     wildcard: Trie<Listener>,
 }
 
@@ -124,11 +137,24 @@ impl Routes {
             Listener::Tap(sink) => taps.push(Arc::clone(sink)),
         };
         let table = self.read();
-        table.literal.get(topic.as_str()).into_iter().flatten().for_each(&mut found);
         table.wildcard.matches(topic, &mut found);
+        let mut only = None;
+        match table.literal.get(topic.as_str().as_bytes()) {
+            Some(Literal::Many(listeners)) => listeners.iter().for_each(&mut found),
+            Some(Literal::One(subscription)) if subscriptions.is_empty() => {
+                only = Some(Arc::clone(subscription));
+            }
+            Some(Literal::One(subscription)) => subscriptions.extend_from_slice(subscription),
+            None => {}
+        }
         drop(table);
         subscriptions.sort_unstable_by_key(|subscription| subscription.id());
-        Route { subscriptions: subscriptions.into(), taps: taps.into(), level: Level::Memory }
+        let subscriptions = match only {
+            Some(only) => only,
+            None if subscriptions.is_empty() => Arc::default(),
+            None => subscriptions.into(),
+        };
+        Route { subscriptions, taps: taps.into(), level: Level::Memory }
     }
 }
 
@@ -151,10 +177,17 @@ impl Table {
     }
 
     fn insert(&mut self, pattern: &TopicPattern, listener: Listener) {
-        if pattern.is_literal() {
-            self.literal.entry(pattern.as_str().into()).or_default().push(listener);
-        } else {
-            self.wildcard.insert(pattern, listener);
+        if !pattern.is_literal() {
+            return self.wildcard.insert(pattern, listener);
+        }
+        let name = Name::from_slice(pattern.as_str().as_bytes());
+        match self.literal.entry(name) {
+            Entry::Vacant(vacant) => drop(vacant.insert(Literal::of(vec![listener]))),
+            Entry::Occupied(mut occupied) => {
+                let mut listeners = occupied.get_mut().take();
+                listeners.push(listener);
+                occupied.insert(Literal::of(listeners));
+            }
         }
     }
 
@@ -162,10 +195,37 @@ impl Table {
         if !pattern.is_literal() {
             return self.wildcard.remove(pattern, is_gone);
         }
-        let Some(listeners) = self.literal.get_mut(pattern.as_str()) else { return };
+        let name = pattern.as_str().as_bytes();
+        let Some(literal) = self.literal.get_mut(name) else { return };
+        let mut listeners = literal.take();
         listeners.retain(|listener| !is_gone(listener));
         if listeners.is_empty() {
-            self.literal.remove(pattern.as_str());
+            self.literal.remove(name);
+        } else {
+            *literal = Literal::of(listeners);
+        }
+    }
+}
+
+// === impl Literal ===
+
+impl Literal {
+    fn of(listeners: Vec<Listener>) -> Literal {
+        match &*listeners {
+            [Listener::Subscription(subscription)] => {
+                Literal::One(Arc::new([Arc::clone(subscription)]))
+            }
+            _ => Literal::Many(listeners),
+        }
+    }
+
+    /// Takes them all out, to be changed and put back.
+    fn take(&mut self) -> Vec<Listener> {
+        match std::mem::replace(self, Literal::Many(Vec::new())) {
+            Literal::Many(listeners) => listeners,
+            Literal::One(one) => {
+                one.iter().map(|each| Listener::Subscription(Arc::clone(each))).collect()
+            }
         }
     }
 }

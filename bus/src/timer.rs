@@ -29,6 +29,8 @@ struct State {
     /// By time, then by number.
     queue: BTreeMap<(u64, u64), Target>,
     last: u64,
+    /// What the thread sleeps until; `u64::MAX` = until it is told.
+    sleeps_until: u64,
     stopped: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -49,7 +51,13 @@ pub struct TimerToken {
 
 impl Timer {
     pub(crate) fn new(clock: Arc<dyn Clock>, max: usize) -> Timer {
-        let state = State { queue: BTreeMap::new(), last: 0, stopped: false, thread: None };
+        let state = State {
+            queue: BTreeMap::new(),
+            last: 0,
+            sleeps_until: 0,
+            stopped: false,
+            thread: None,
+        };
         Timer { state: Mutex::new(state), changed: Condvar::new(), clock, max }
     }
 
@@ -82,9 +90,10 @@ impl Timer {
     }
 
     fn announce(&self, state: std::sync::MutexGuard<'_, State>, due_ns: u64) {
-        let is_first = state.queue.keys().next().is_some_and(|(first, _)| *first >= due_ns);
+        // A thread that wakes before it is due looks again by itself.
+        let sleeps = state.sleeps_until > due_ns;
         drop(state);
-        if is_first {
+        if sleeps {
             self.changed.notify_one();
         }
     }
@@ -133,12 +142,13 @@ impl Timer {
     fn run(&self) {
         loop {
             self.run_due();
-            let state = lock(&self.state);
+            let mut state = lock(&self.state);
             if state.stopped {
                 return;
             }
             // Asked again under the lock: nothing that was added meanwhile is slept over.
             let next = state.queue.keys().next().map(|(due_ns, _)| *due_ns);
+            state.sleeps_until = next.unwrap_or(u64::MAX);
             match next {
                 None => drop(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)),
                 Some(due_ns) => {
@@ -149,6 +159,8 @@ impl Timer {
                     }
                 }
             }
+            // Awake: whatever is added now is seen before the next sleep.
+            lock(&self.state).sleeps_until = 0;
         }
     }
 

@@ -52,6 +52,13 @@ impl Gate {
         self.ticket.load(Acquire) == ticket
     }
 
+    /// Lane: whether nothing of the window was taken back since it was opened.
+    #[inline]
+    #[must_use]
+    pub fn is_whole(&self, ticket: u32) -> bool {
+        self.ticket.load(Acquire) == ticket
+    }
+
     /// Fencer, holding the desk, first for every gate; then [`barrier`] once.
     #[inline]
     pub fn cut(&self) {

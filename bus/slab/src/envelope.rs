@@ -1,8 +1,14 @@
 //! The memory of one message.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::{
+    asm,
+    x86_64::{_MM_HINT_T0, _mm_prefetch},
+};
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
     ptr::{self, NonNull, addr_of, addr_of_mut},
+    slice,
     sync::atomic::{AtomicU32, AtomicU64},
 };
 
@@ -12,35 +18,44 @@ use crate::home::Home;
 
 /// Bytes of topic, key, headers and payload that need no allocation of their own.
 pub(crate) const INLINE: usize = 336;
+/// Most envelopes that go home in the region of another one.
+pub(crate) const BUNDLE: usize = INLINE / size_of::<*mut Envelope>();
 /// What the region and the payload inside it are aligned to.
 pub(crate) const ALIGN: usize = 8;
+
+/// Lines of an envelope that are written for every message, its region aside.
+#[cfg(target_arch = "x86_64")]
+const HEAD_LINES: usize = 3;
 
 /// One message: what a library sees, and what the host keeps beside it.
 ///
 /// All fields are written while one owner holds the envelope alone (between leaving and returning to
-/// a free list) and only read while it is shared, but for `refs` and `mark`.
+/// a free list) and only read while it is shared, but for `refs` and `mark`. What readers of the
+/// message look at is on the first two lines, what is counted and linked on the third.
 #[repr(C, align(64))]
 pub(crate) struct Envelope {
     /// Must stay first: a pointer to the envelope is a pointer to this.
     pub(crate) abi: abi::Message,
-    pub(crate) refs: AtomicU32,
-    /// Bytes that count against limits: topic, key, headers, payload.
-    pub(crate) size: u32,
     pub(crate) key_hash: u64,
     /// A word of the bus, which may be written while it is shared.
     pub(crate) mark: AtomicU64,
-    /// Link of a free list or of a chain on its way home.
+    pub(crate) refs: AtomicU32,
+    /// Bytes that count against limits: topic, key, headers, payload.
+    pub(crate) size: u32,
+    /// The head of the next bundle on its way home.
     pub(crate) next: *mut Envelope,
     pub(crate) home: *const Home,
     /// A region that did not fit `inline`, of `big_len` bytes; null when there is none.
     pub(crate) big: *mut u8,
+    /// In the head of a bundle: how many others it holds.
     pub(crate) big_len: usize,
     /// The envelope whose payload this one shows, holding one reference of it; null when its own.
     pub(crate) base: *mut Envelope,
     pub(crate) inline: Region,
 }
 
-/// Zeroed once when the envelope is made, so that it is initialised memory for ever.
+/// Zeroed once when the envelope is made, so that it is initialised memory for ever. In the head of a
+/// bundle it holds the addresses of the others.
 #[repr(C, align(8))]
 pub(crate) struct Region([u8; INLINE]);
 
@@ -114,6 +129,69 @@ impl Envelope {
             }
             base
         }
+    }
+
+    /// Starts a bundle with an emptied envelope as its head, before the bundle of `next`.
+    ///
+    /// # Safety
+    /// The caller owns the envelope alone, and it was emptied.
+    pub(crate) unsafe fn lead(envelope: *mut Envelope, next: *mut Envelope) {
+        // SAFETY: owned alone; emptied, so there is no box that `big_len` would belong to.
+        unsafe {
+            addr_of_mut!((*envelope).next).write(next);
+            addr_of_mut!((*envelope).big_len).write(0);
+        }
+    }
+
+    /// Adds an emptied envelope to the bundle of `head`. Only the head is written.
+    ///
+    /// # Safety
+    /// The caller owns both alone, `head` leads a bundle of fewer than [`BUNDLE`] others.
+    pub(crate) unsafe fn join(head: *mut Envelope, envelope: *mut Envelope) {
+        // SAFETY: owned alone, and the region has room for `BUNDLE` addresses, aligned as they are.
+        unsafe {
+            let others = addr_of_mut!((*head).big_len);
+            Envelope::bundle(head).add(others.read()).write(envelope);
+            others.write(others.read() + 1);
+        }
+    }
+
+    /// The others of a bundle.
+    ///
+    /// # Safety
+    /// The caller owns the bundle, and does not use the slice longer than its head is emptied.
+    pub(crate) unsafe fn others<'a>(head: *mut Envelope) -> &'a [*mut Envelope] {
+        // SAFETY: `join` wrote that many addresses there.
+        unsafe { slice::from_raw_parts(Envelope::bundle(head), addr_of!((*head).big_len).read()) }
+    }
+
+    /// # Safety
+    /// A live envelope.
+    unsafe fn bundle(head: *mut Envelope) -> *mut *mut Envelope {
+        const { assert!(align_of::<*mut Envelope>() <= ALIGN) };
+        // SAFETY: a place inside the envelope; no reference is made.
+        unsafe { addr_of_mut!((*head).inline).cast::<*mut Envelope>() }
+    }
+
+    /// Brings what is written of every message near, for somebody who writes it (or only reads it)
+    /// soon, as far as the machine can be told. It waits for nothing.
+    #[inline]
+    pub(crate) fn fetch<const TO_WRITE: bool>(envelope: *const Envelope) {
+        #[cfg(target_arch = "x86_64")]
+        for line in 0..HEAD_LINES {
+            let at = envelope.cast::<i8>().wrapping_add(line * 64);
+            // SAFETY: hints: they read and write nothing that a program can see, wherever they
+            // point. A processor that does not know the first one takes it for nothing.
+            unsafe {
+                if TO_WRITE {
+                    asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags));
+                } else {
+                    _mm_prefetch::<_MM_HINT_T0>(at);
+                }
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = envelope;
     }
 
     fn big_layout(len: usize) -> Layout {

@@ -1,7 +1,7 @@
 //! Where envelopes come back to, and who frees them when their publisher is gone.
 
 use std::{
-    ptr,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicIsize, AtomicPtr, Ordering::*},
 };
 
@@ -10,7 +10,7 @@ use crate::envelope::Envelope;
 /// The returned envelopes of one slab. On a line of its own: every lane writes it.
 #[repr(align(128))]
 pub(crate) struct Home {
-    /// Chains that came back, or [`closed`] once the slab is gone.
+    /// Bundles that came back, or [`closed`] once the slab is gone.
     returned: AtomicPtr<Envelope>,
     /// Envelopes still out. Counted only after the slab is gone: the slab adds what is missing,
     /// returners subtract. Zero is reached once, by whoever then frees the home.
@@ -31,12 +31,13 @@ impl Home {
         Box::into_raw(Box::new(home))
     }
 
-    /// Everything that came back, as a list.
+    /// Everything that came back, as a list of bundles.
     pub(crate) fn take(&self) -> *mut Envelope {
         self.returned.swap(ptr::null_mut(), Acquire)
     }
 
-    /// Brings `count` emptied envelopes, linked from `first` to `last`, home.
+    /// Brings `count` emptied envelopes home, in bundles whose heads are linked from `first` to
+    /// `last`.
     ///
     /// # Safety
     /// `home` is their home, and the caller owns all of them alone.
@@ -69,17 +70,27 @@ impl Home {
         }
     }
 
-    /// Ends the home of a slab that made `made` envelopes and holds `free` of them in its list.
+    /// Ends the home of a slab that made `made` envelopes and holds some of them: bundles, and
+    /// single ones.
     ///
     /// # Safety
-    /// Called once, by the owner, who does not use the home or the list afterwards.
-    pub(crate) unsafe fn close(home: *const Home, free: *mut Envelope, made: usize) {
+    /// Called once, by the owner, who uses neither the home nor any of them afterwards.
+    pub(crate) unsafe fn close(
+        home: *const Home,
+        bundles: *mut Envelope,
+        single: &[NonNull<Envelope>],
+        made: usize,
+    ) {
         // SAFETY: alive until the counter below says otherwise.
         let this = unsafe { &*home };
         let back = this.returned.swap(closed(), AcqRel);
         // SAFETY: both lists are owned by the caller: the one by contract, the other because the
         // swap took it and nobody can push any more.
-        let freed = unsafe { free_list(free) + free_list(back) };
+        let freed = unsafe { free_list(bundles) + free_list(back) } + single.len();
+        for envelope in single {
+            // SAFETY: owned by the caller, in no list, and emptied.
+            unsafe { Envelope::free(envelope.as_ptr()) };
+        }
         let missing = (made - freed) as isize;
         if this.out.fetch_add(missing, AcqRel) + missing == 0 {
             // SAFETY: all envelopes are back, so nobody else knows the home. It came from `create`.
@@ -88,20 +99,22 @@ impl Home {
     }
 }
 
-/// Frees a list of emptied envelopes and counts them.
+/// Frees a list of bundles and counts their envelopes.
 ///
 /// # Safety
 /// The caller owns every envelope of the list.
 unsafe fn free_list(mut list: *mut Envelope) -> usize {
     let mut count = 0;
     while !list.is_null() {
-        // SAFETY: owned by the caller; `next` is read before the envelope goes.
+        // SAFETY: owned by the caller; what the head says is read before it goes.
         unsafe {
             let next = (*list).next;
+            let others = Envelope::others(list);
+            count += 1 + others.len();
+            others.iter().for_each(|other| Envelope::free(*other));
             Envelope::free(list);
             list = next;
         }
-        count += 1;
     }
     count
 }

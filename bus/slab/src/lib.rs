@@ -3,9 +3,11 @@
 //! An envelope starts with the struct that a library reads ([`patchbay_abi::Message`]), so a pointer
 //! to one is a pointer to the other. It is born in the [`Slab`] of one publisher, filled through a
 //! [`Draft`], shared as counted [`Message`]s, and goes home when the last reference is dropped:
-//! whoever drops it links it into a chain ([`Reaper`]), and a whole chain is pushed to the home with
-//! one compare-exchange. The publisher takes everything that came home with one swap when its
-//! private list is empty. There is no ABA: chains are pushed, but only ever popped whole.
+//! whoever drops it collects it ([`Reaper`]): one envelope of a bundle holds the addresses of the
+//! others, which are not touched, and all bundles are pushed to the home with one compare-exchange.
+//! The publisher takes everything that came home with one swap when its private list is empty, and
+//! has its envelopes fetched from the other core before it needs them. There is no ABA: bundles are
+//! pushed, but only ever popped whole.
 //!
 //! **Absent on purpose.** No topic rules, no limits, no clock: the bus checks before it drafts. No
 //! mutation after [`Draft::freeze`]. This is one of the few crates with `unsafe` code; it knows

@@ -181,6 +181,12 @@ impl Message {
         unique
     }
 
+    /// Brings the message near, for somebody who reads it soon. It waits for nothing.
+    #[inline]
+    pub fn fetch(&self) {
+        Envelope::fetch::<false>(self.0.as_ptr());
+    }
+
     /// What a library reads. Valid while a reference is held.
     #[must_use]
     #[inline]

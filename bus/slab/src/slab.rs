@@ -18,6 +18,8 @@ use crate::{
 
 /// How many envelopes are made when none has come home.
 const GROWTH: usize = 64;
+/// How many messages before it leaves an envelope is fetched.
+const AHEAD: usize = 3;
 
 /// What a message consists of, but for its payload. The caller has checked topic, key and headers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,11 +45,14 @@ pub struct Parts<'a> {
 /// The envelopes of one publisher, used by one thread at a time. Envelopes outlive their slab.
 pub struct Slab {
     home: *const Home,
-    free: *mut Envelope,
+    /// The next to leave is the last.
+    ready: Vec<NonNull<Envelope>>,
+    /// Bundles that came home and are not opened.
+    bundles: *mut Envelope,
     made: usize,
 }
 
-// SAFETY: the free list is owned, and the home is shared by atomics only.
+// SAFETY: all envelopes here are owned, and the home is shared by atomics only.
 unsafe impl Send for Slab {}
 
 // === impl Slab ===
@@ -56,7 +61,7 @@ impl Slab {
     /// An empty slab; the first message makes the first envelopes.
     #[must_use]
     pub fn new() -> Slab {
-        Slab { home: Home::create(), free: ptr::null_mut(), made: 0 }
+        Slab { home: Home::create(), ready: Vec::new(), bundles: ptr::null_mut(), made: 0 }
     }
 
     /// How many envelopes this slab has made so far. It stops growing when as many come home as go
@@ -113,26 +118,36 @@ impl Slab {
 
     #[inline]
     fn take(&mut self) -> NonNull<Envelope> {
-        let Some(envelope) = NonNull::new(self.free) else { return self.refill() };
-        // SAFETY: the list is ours.
-        self.free = unsafe { (*envelope.as_ptr()).next };
+        let Some(envelope) = self.ready.pop() else { return self.refill() };
+        // It was another core's: its lines are on their way when it is wanted.
+        if let Some(soon) = self.ready.len().checked_sub(AHEAD).and_then(|at| self.ready.get(at)) {
+            Envelope::fetch::<true>(soon.as_ptr());
+        }
         envelope
     }
 
     #[cold]
     fn refill(&mut self) -> NonNull<Envelope> {
-        // SAFETY: the slab keeps its home alive.
-        let back = unsafe { &*self.home }.take();
-        if let Some(envelope) = NonNull::new(back) {
-            // SAFETY: the list that came home is ours.
-            self.free = unsafe { (*back).next };
-            return envelope;
+        if self.bundles.is_null() {
+            // SAFETY: the slab keeps its home alive.
+            self.bundles = unsafe { &*self.home }.take();
+        }
+        if let Some(head) = NonNull::new(self.bundles) {
+            // SAFETY: what came home is ours; the head is not used before its others are copied.
+            unsafe {
+                self.bundles = (*head.as_ptr()).next;
+                let others = Envelope::others(head.as_ptr()).iter();
+                self.ready.extend(others.filter_map(|other| NonNull::new(*other)));
+            }
+            let soon = self.ready.len().saturating_sub(AHEAD);
+            self.ready[soon..]
+                .iter()
+                .for_each(|envelope| Envelope::fetch::<true>(envelope.as_ptr()));
+            Envelope::fetch::<true>(self.bundles);
+            return head;
         }
         for _ in 1..GROWTH {
-            let envelope = Envelope::allocate(self.home);
-            // SAFETY: just made, owned alone.
-            unsafe { (*envelope.as_ptr()).next = self.free };
-            self.free = envelope.as_ptr();
+            self.ready.push(Envelope::allocate(self.home));
         }
         self.made += GROWTH;
         Envelope::allocate(self.home)
@@ -147,8 +162,8 @@ impl Default for Slab {
 
 impl Drop for Slab {
     fn drop(&mut self) {
-        // SAFETY: the last use of home and list.
-        unsafe { Home::close(self.home, self.free, self.made) }
+        // SAFETY: the last use of the home and of what is here.
+        unsafe { Home::close(self.home, self.bundles, &self.ready, self.made) }
     }
 }
 

@@ -157,3 +157,27 @@ fn references_that_are_counted_at_once_are_all_given_back() {
     let all: Vec<_> = (0..64).map(|_| slab.message(&parts("t", &[]), b"x")).collect();
     assert_eq!((all.len(), slab.made()), (64, 64));
 }
+
+#[test]
+fn envelopes_of_two_homes_go_home_in_bundles_and_none_is_lost() {
+    const EACH: usize = 200;
+    let (mut one, mut other) = (Slab::new(), Slab::new());
+    for round in 0..3 {
+        let mut reaper = Reaper::new();
+        for i in 0..EACH {
+            let at = i as u8;
+            let base = one.message(&parts("a", &[]), &[at; 300]);
+            let derived = other.derive(&base, &parts("b", &[]));
+            assert!(derived.payload().iter().all(|byte| *byte == at), "{round} {i}");
+            // Kept until its derived message is gone.
+            reaper.put(base);
+            reaper.put(derived);
+        }
+        drop(reaper);
+        let messages: Vec<_> =
+            (0..EACH).map(|i| one.message(&parts("c", &[]), &[i as u8; 336])).collect();
+        assert!(messages.iter().enumerate().all(|(i, m)| m.payload() == [i as u8; 336]));
+    }
+    // As many as were out at one time, rounded up to what is made at once.
+    assert_eq!((one.made(), other.made()), (256, 256));
+}

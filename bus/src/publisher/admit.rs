@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, MutexGuard, atomic::Ordering::Relaxed},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use patchbay_slab::Message;
@@ -62,16 +62,44 @@ pub(super) enum Start {
     At(u64),
 }
 
+/// How long a message waits for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// As long as the subscription says.
+    Asked,
+    /// That long, whatever the subscription says.
+    Brief(Duration),
+}
+
 /// How a message comes in.
 #[derive(Clone, Copy)]
 pub(super) struct Admission<'a> {
     pub(super) broker: &'a Inner,
     pub(super) now_ns: u64,
-    /// Wait for room where a subscription says so.
-    pub(super) wait: bool,
+    pub(super) patience: Patience,
     /// It follows from a message that was accepted before: also after the intake was closed.
     pub(super) follows: bool,
     pub(super) start: Start,
+}
+
+// === impl Patience ===
+
+impl Patience {
+    /// Whether it waits where a subscription says so.
+    pub(super) const fn of(waits: bool) -> Patience {
+        if waits { Patience::Asked } else { Patience::None }
+    }
+
+    /// Longest wait for room at a subscription.
+    fn at(self, subscription: &Subscription, asked: Duration) -> Duration {
+        match self {
+            Patience::Asked if subscription.blocks() => asked,
+            Patience::Brief(brief) => brief,
+            Patience::Asked | Patience::None => Duration::ZERO,
+        }
+    }
 }
 
 // === impl Admission ===
@@ -170,9 +198,9 @@ impl Admission<'_> {
                     }
                 }
                 Obstacle::Full => {
-                    let timeout = self.broker.config.publish_timeout;
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + timeout);
-                    let waits = self.wait && subscription.blocks();
+                    let wait = self.patience.at(subscription, self.broker.config.publish_timeout);
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + wait);
+                    let waits = !wait.is_zero();
                     if !waits || !subscription.queue.inbox.wait_for_room(size, deadline) {
                         let subscription = Arc::clone(subscription);
                         return Err(PublishError::Full { subscription });

@@ -8,7 +8,7 @@ use patchbay_wire::Topic;
 
 use super::{
     Outgoing, Pending, PublishError, Published, Publisher, Refused,
-    admit::{Admission, Start},
+    admit::{Admission, Patience, Start},
     pending::Commit,
     recording::{Appended, Recording, refusal},
 };
@@ -179,14 +179,16 @@ impl Publisher {
                 Err(Refused { error: PublishError::NoJournal { level }, message })
             }
             _ => {
-                let wait = cause.is_none() && !terms.no_wait;
+                let patience = Patience::of(cause.is_none() && !terms.no_wait);
                 let start = match self.start_ns(terms.not_before_ns) {
                     0 => Start::Now,
                     due_ns => Start::At(due_ns),
                 };
                 match terms.dedup_key {
-                    None => self.admit(message, start, wait, follows).map(Pending::decided),
-                    Some(key) => self.admit_once(&broker, message, key, start, wait),
+                    None => {
+                        self.admit(message, start, patience, follows).map(Pending::decided)
+                    }
+                    Some(key) => self.admit_once(&broker, message, key, start, patience),
                 }
             }
         }
@@ -208,7 +210,7 @@ impl Publisher {
         mut message: Message,
         key: &str,
         start: Start,
-        wait: bool,
+        patience: Patience,
     ) -> Result<Pending, Refused> {
         let scope = Scope::new(&self.principal, message.topic(), key);
         let payload = digest(message.payload());
@@ -220,7 +222,8 @@ impl Publisher {
                 Known::New => {}
                 known => return self.known(broker, known, message),
             }
-            match self.admit(message, start, false, !wait) {
+            let wait = patience == Patience::Asked;
+            match self.admit(message, start, Patience::None, !wait) {
                 Ok(published) => {
                     let told = Appended { published, record: 0 };
                     dedup.insert(scope, First { payload, told }, now_ns);
@@ -381,7 +384,7 @@ impl Publisher {
 
     /// A forward to a topic that is not recorded.
     pub(crate) fn admit_forwarded(&mut self, message: Message) -> Result<Published, PublishError> {
-        self.admit(message, Start::Now, false, true).map_err(|refused| refused.error)
+        self.admit(message, Start::Now, Patience::None, true).map_err(|refused| refused.error)
     }
 
     /// The level of a topic.
@@ -395,7 +398,7 @@ impl Publisher {
         &mut self,
         message: Message,
         start: Start,
-        wait: bool,
+        patience: Patience,
         follows: bool,
     ) -> Result<Published, Refused> {
         let route = match self.cache.find(&self.broker, message.topic()) {
@@ -403,7 +406,7 @@ impl Publisher {
             Err(error) => return Err(Refused { error: PublishError::Topic(error), message }),
         };
         let now_ns = self.stamp.now_ns;
-        let admission = Admission { broker: &self.broker, now_ns, wait, follows, start };
+        let admission = Admission { broker: &self.broker, now_ns, patience, follows, start };
         admission.deliver(route, message, &mut self.ready)
     }
 }

@@ -38,36 +38,38 @@ pub(crate) struct Inbox {
     max_waiters: usize,
 }
 
-/// What the inbox's lock guards.
+/// What the inbox's lock guards. Publishers and lanes take it in turns, so it moves from core to
+/// core: what every publish reads comes first, on as few lines as can be.
+#[repr(C)]
 pub(crate) struct InboxState {
     buffer: Vec<Delivery>,
     buffer_bytes: usize,
-    /// Deliveries whose time has not come, with it.
-    later: Vec<(u64, Delivery)>,
-    later_bytes: usize,
-    /// What the journal has.
-    pub(crate) intake: Intake,
-    is_ordered: bool,
     /// The next delivery id; with `base` it tells how many were taken over, so the ledger's left
     /// side costs nothing.
     pub(super) next_id: u64,
-    /// Ids that were given to nobody who counts here.
-    base: u64,
     /// What waits at the desk, as of its holder's last visit.
     desk: Load,
     /// Seats that are asleep, one bit each.
     parked: u64,
-    wakes: Vec<Option<Arc<dyn Wake>>>,
-    /// Publishers asleep. Counted, not flagged: one that finds room must not silence the lanes for
-    /// another that still sleeps.
-    blocked: u32,
-    /// Tokens waiting for room.
-    waiters: Vec<Arc<dyn Wake>>,
     /// No seat would ever look here by itself.
     unattended: bool,
     closed: bool,
     /// Somebody else has what lay here: the routes have changed, or are about to.
     moved: bool,
+    is_ordered: bool,
+    /// Publishers asleep. Counted, not flagged: one that finds room must not silence the lanes for
+    /// another that still sleeps.
+    blocked: u32,
+    later_bytes: usize,
+    /// Deliveries whose time has not come, with it.
+    later: Vec<(u64, Delivery)>,
+    /// What the journal has.
+    pub(crate) intake: Intake,
+    /// Tokens waiting for room.
+    waiters: Vec<Arc<dyn Wake>>,
+    /// Ids that were given to nobody who counts here.
+    base: u64,
+    wakes: Vec<Option<Arc<dyn Wake>>>,
     dropped: Dropped,
 }
 
@@ -152,7 +154,7 @@ impl Inbox {
             base: 0,
             desk: Load::default(),
             parked: 0,
-            wakes: vec![None; SEATS_MAX],
+            wakes: Vec::new(),
             blocked: 0,
             waiters: Vec::new(),
             unattended: true,
@@ -308,7 +310,7 @@ impl Inbox {
         while picked != 0 {
             let seat = picked.trailing_zeros() as usize;
             picked &= picked - 1;
-            if let Some(wake) = &state.wakes[seat] {
+            if let Some(Some(wake)) = state.wakes.get(seat) {
                 wakes.push(Arc::clone(wake));
             }
         }
@@ -410,7 +412,7 @@ impl InboxState {
         }
         let seat = self.parked.trailing_zeros() as usize;
         self.parked &= self.parked - 1;
-        Nudge { wake: self.wakes[seat].clone(), raise: false }
+        Nudge { wake: self.wakes.get(seat).cloned().flatten(), raise: false }
     }
 
     /// Takes a delivery over and drops it in the same instant.
@@ -470,6 +472,9 @@ impl InboxState {
     }
 
     pub(crate) fn set_wake(&mut self, seat: usize, wake: Option<Arc<dyn Wake>>) {
+        if self.wakes.len() <= seat {
+            self.wakes.resize(seat + 1, None);
+        }
         self.wakes[seat] = wake;
         self.parked &= !(1 << seat);
     }

@@ -35,13 +35,14 @@ pub(crate) struct Sealed {
     pub(crate) delivery: Delivery,
 }
 
-/// The durable side of an inbox.
+/// The durable side of an inbox. What every publish reads comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Intake {
-    sealed: VecDeque<Sealed>,
-    sealed_bytes: usize,
     /// What is in the journal only.
     spilled: Load,
+    sealed_bytes: usize,
+    sealed: VecDeque<Sealed>,
     /// The records of those spilled last.
     unreleased: VecDeque<(u64, Level)>,
     /// The id from which on everything is in the journal only.

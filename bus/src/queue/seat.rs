@@ -6,12 +6,13 @@ use patchbay_journal::planted::fault;
 use patchbay_slab::Message;
 
 use super::{
+    courier::Courier,
     forward::Forward,
     window::{Hand, of_token, token},
 };
 use crate::{
     delivery::Delivery,
-    publisher::{PublishError, Publisher},
+    publisher::PublishError,
     settlement::{Fault, FaultClass, Outcome, Verdict},
     spec::Order,
     subscription::Subscription,
@@ -36,8 +37,7 @@ pub struct Seat {
     blocked: Vec<u64>,
     /// Wall clock at the last take, for expiry.
     unix_now: u64,
-    /// Made at the first forward.
-    publisher: Option<Box<Publisher>>,
+    courier: Courier,
 }
 
 /// What a lane does when nothing is there.
@@ -75,11 +75,14 @@ pub enum Begin {
     Stop,
 }
 
+/// How many hand-offs ahead a message is fetched from the core that wrote it.
+const AHEAD: usize = 4;
+
 // === impl Seat ===
 
 impl Seat {
     pub(crate) fn new(subscription: Arc<Subscription>, hand: Hand) -> Seat {
-        Seat { subscription, hand, blocked: Vec::new(), unix_now: 0, publisher: None }
+        Seat { subscription, hand, blocked: Vec::new(), unix_now: 0, courier: Courier::default() }
     }
 
     /// Names the seat, unique per subscription.
@@ -149,6 +152,9 @@ impl Seat {
     #[inline]
     pub fn begin(&mut self, position: usize) -> Begin {
         let Some(delivery) = self.hand.current.get(position) else { return Begin::Stop };
+        if let Some(soon) = self.hand.current.get(position + AHEAD) {
+            soon.message().fetch();
+        }
         let key = delivery.key_hash();
         if !self.blocked.is_empty() && key != 0 && self.blocked.contains(&key) {
             return self.pass(position, Outcome::Skipped);
@@ -178,10 +184,17 @@ impl Seat {
         let Some(delivery) = self.hand.current.get(position) else { return };
         let key = delivery.key_hash();
         let outcome = match verdict {
-            Verdict::Forward { topic, message } => {
-                let durable = delivery.is_durable().then_some(delivery.id());
-                self.forward(&topic, &message, self.token(position), durable)
+            Verdict::Forward { topic, message } if delivery.is_durable() => {
+                let durable = Some(delivery.id());
+                self.forward_leased(&topic, &message, self.token(position), durable)
             }
+            Verdict::Forward { topic, message } => match self.forward(position, &topic, &message) {
+                Outcome::Forwarded => {
+                    self.hand.forwarded += 1;
+                    return self.hand.shared.record_forward(position);
+                }
+                outcome => outcome,
+            },
             other => plain(other),
         };
         // A dead letter is one only once it is settled: the desk may charge a version on trial with it
@@ -215,7 +228,7 @@ impl Seat {
         let outcome = match verdict {
             Some(Verdict::Forward { topic, message }) => {
                 let durable = self.subscription.queue.durable_id(self.hand.serial, token);
-                self.forward(&topic, &message, token, durable)
+                self.forward_leased(&topic, &message, token, durable)
             }
             Some(other) => plain(other),
             None => Outcome::Done,
@@ -240,9 +253,21 @@ impl Seat {
     }
 
     /// Publishes first; `forwarded` is settled after: never neither. The target's refusal is a
-    /// retry, never a wait, so nothing can deadlock.
+    /// retry, and a wait for its room is a short one, so nothing can deadlock.
+    fn forward(&mut self, position: usize, topic: &str, message: &Message) -> Outcome {
+        match self.hand.current.get(position) {
+            // Nothing of the window was taken back: its lease is good.
+            Some(delivery) if self.hand.shared.gate.is_whole(self.hand.ticket) => {
+                let cause = delivery.message();
+                forwarded(topic, self.courier.forward(&self.subscription, topic, message, cause))
+            }
+            _ => self.forward_leased(topic, message, self.token(position), None),
+        }
+    }
+
+    /// The same for a call that may have lost its lease, or whose delivery is recorded.
     #[cold]
-    fn forward(
+    fn forward_leased(
         &mut self,
         topic: &str,
         message: &Message,
@@ -253,29 +278,28 @@ impl Seat {
             // Revoked meanwhile: whoever repeats it will forward it, and this is refused as stale.
             return Outcome::Done;
         };
-        let Some(broker) = self.subscription.broker() else { return Outcome::Refused };
-        let owner = &self.subscription.spec().owner;
-        let publisher = self.publisher.get_or_insert_with(|| Box::new(broker.publisher(owner)));
-        let queue = &self.subscription.queue;
-        let forwarded = match durable {
-            Some(id) => {
-                let (seat, cause) = (self.hand.serial, &cause);
-                queue.forward(
-                    publisher,
-                    &Forward { seat, token, delivery: id, topic, message, cause },
-                )
-            }
-            None => publisher.forward(topic, message, &cause).map(drop),
+        let (seat, cause) = (self.hand.serial, &cause);
+        let result = match durable {
+            Some(delivery) => self.courier.publisher(&self.subscription).and_then(|publisher| {
+                let forward = Forward { seat, token, delivery, topic, message, cause };
+                self.subscription.queue.forward(publisher, &forward)
+            }),
+            None => self.courier.forward(&self.subscription, topic, message, cause),
         };
-        match forwarded {
-            Ok(()) => Outcome::Forwarded,
-            Err(error) if error.is_retryable() => Outcome::Refused,
-            Err(PublishError::Closed | PublishError::JournalFailed { .. }) => Outcome::Refused,
-            Err(PublishError::HopLimit { .. }) => Outcome::HopLimit,
-            Err(error) => {
-                let text = format!("forward to {topic:?} was refused: {error}");
-                Outcome::Fault(Fault { class: FaultClass::Invalid, text })
-            }
+        forwarded(topic, result)
+    }
+}
+
+/// What became of a forward.
+fn forwarded(topic: &str, result: Result<(), PublishError>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Forwarded,
+        Err(error) if error.is_retryable() => Outcome::Refused,
+        Err(PublishError::Closed | PublishError::JournalFailed { .. }) => Outcome::Refused,
+        Err(PublishError::HopLimit { .. }) => Outcome::HopLimit,
+        Err(error) => {
+            let text = format!("forward to {topic:?} was refused: {error}");
+            Outcome::Fault(Fault { class: FaultClass::Invalid, text })
         }
     }
 }

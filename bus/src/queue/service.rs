@@ -175,7 +175,7 @@ impl Queue {
         let result = self.visit_desk(after, |desk, inbox, after| {
             desk.settle(hand, now_ns, after);
             mem::swap(&mut hand.current, &mut hand.previous);
-            (hand.began, hand.is_odd, hand.suspended, hand.is_durable) = (0, false, 0, false);
+            hand.begin_anew();
             if desk.closed || desk.slot(hand.slot, hand.serial).is_none() {
                 return Taken::Closed;
             }

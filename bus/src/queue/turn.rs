@@ -57,8 +57,11 @@ impl Desk {
         let window = &mut slot.window;
         window.items = None;
         let is_durable = window.is_durable;
-        if is_plain && began && window.cut == n && !window.fenced && window.gone.is_empty() {
-            self.counts.done += n as u64;
+        let forwarded = u64::from(hand.forwarded);
+        let is_whole = window.cut == n && !window.fenced && window.gone.is_empty();
+        if is_plain && began && is_whole && (forwarded == 0 || !is_durable) {
+            self.counts.done += n as u64 - forwarded;
+            self.counts.forwarded += forwarded;
             self.counts.in_flight -= n as u64;
             if is_durable && let Some(durable) = &mut self.durable {
                 let mine = hand.current.iter().filter(|delivery| delivery.is_durable());
@@ -95,7 +98,10 @@ impl Desk {
         let (cut, fenced) = (slot.window.cut, slot.window.fenced);
         let gone = mem::take(&mut slot.window.gone);
         let written_off = mem::take(&mut slot.window.written_off);
-        let mut odd = OddWalk::new(if hand.is_odd { hand.shared.take_odd() } else { Vec::new() });
+        let mut odd = OddWalk::new(match hand.is_odd || hand.forwarded > 0 {
+            true => hand.shared.take_odd(),
+            false => Vec::new(),
+        });
         let mut back = Vec::new();
         for (position, delivery) in hand.current.iter().enumerate().take(cut) {
             if gone.contains(position) {
@@ -151,7 +157,7 @@ impl Desk {
         ask: Ask,
         after: &mut After,
     ) -> Taken {
-        (hand.began, hand.is_odd, hand.suspended) = (0, false, 0);
+        hand.begin_anew();
         self.expire(ask.now_ns);
         self.attend(inbox, hand);
         let Some(part) = self.split.part_of(hand.generation) else {

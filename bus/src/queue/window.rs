@@ -21,8 +21,13 @@ pub(crate) struct Shared {
     /// Outcomes other than acknowledged, by position.
     odd: Mutex<Vec<(u32, Outcome)>>,
     /// Positions whose call is suspended, one bit each.
-    open: [AtomicU64; BATCH_MAX / 64],
+    open: Bits,
+    /// Positions whose message went on to another topic, which is the usual odd outcome.
+    forwarded: Bits,
 }
+
+/// One bit for each position. Written by the lane, or by whoever opens a window for it.
+type Bits = [AtomicU64; BATCH_MAX / 64];
 
 /// A lane's own half of a seat.
 #[derive(Debug)]
@@ -39,8 +44,10 @@ pub(crate) struct Hand {
     pub(crate) previous: Arc<Vec<Delivery>>,
     /// Positions passed: begun or skipped.
     pub(crate) began: u32,
-    /// Something but plain acknowledgements happened in this window.
+    /// Something but plain acknowledgements and forwards happened in this window.
     pub(crate) is_odd: bool,
+    /// How many of this window went on to another topic, without a record in the journal.
+    pub(crate) forwarded: u32,
     /// Some deliveries of this window are in the journal, which has to hear of it before the first
     /// begins, and of those that do not begin after all.
     pub(crate) is_durable: bool,
@@ -95,6 +102,7 @@ impl Shared {
             gate: Gate::new(),
             odd: Mutex::default(),
             open: std::array::from_fn(|_| AtomicU64::new(0)),
+            forwarded: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
@@ -102,9 +110,25 @@ impl Shared {
         lock(&self.odd).push((position, outcome));
     }
 
+    /// Lane: the message at `position` was published to another topic. A barrier of the lane's next
+    /// claim stands between this and whoever takes the window away.
+    #[inline]
+    pub(crate) fn record_forward(&self, position: usize) {
+        let word = &self.forwarded[position / 64];
+        word.store(word.load(Relaxed) | 1 << (position % 64), Release);
+    }
+
     /// Takes what was recorded, by position; the first record of a position counts.
     pub(crate) fn take_odd(&self) -> Vec<(u32, Outcome)> {
         let mut odd = std::mem::take(&mut *lock(&self.odd));
+        for (index, word) in self.forwarded.iter().enumerate() {
+            let mut bits = word.load(Acquire);
+            while bits != 0 {
+                let position = index as u32 * 64 + bits.trailing_zeros();
+                odd.push((position, Outcome::Forwarded));
+                bits &= bits - 1;
+            }
+        }
         odd.sort_by_key(|(position, _)| *position);
         odd.dedup_by_key(|(position, _)| *position);
         odd
@@ -127,6 +151,11 @@ impl Shared {
     pub(crate) fn clear_open(&self) {
         self.open.iter().for_each(|word| word.store(0, Relaxed));
     }
+
+    /// Lane, holding the desk: the window is settled.
+    fn clear_forwarded(&self) {
+        self.forwarded.iter().for_each(|word| word.store(0, Relaxed));
+    }
 }
 
 // === impl Hand ===
@@ -144,11 +173,21 @@ impl Hand {
             previous: Arc::default(),
             began: 0,
             is_odd: false,
+            forwarded: 0,
             is_durable: false,
             suspended: 0,
             finished: Vec::new(),
             stage: Vec::new(),
         }
+    }
+
+    /// The window is settled: nothing is known of the next one.
+    #[inline]
+    pub(crate) fn begin_anew(&mut self) {
+        if std::mem::take(&mut self.forwarded) > 0 {
+            self.shared.clear_forwarded();
+        }
+        (self.began, self.is_odd, self.suspended, self.is_durable) = (0, false, 0, false);
     }
 
     /// Frees the previous window: envelopes go home in chains. No lock may be held.

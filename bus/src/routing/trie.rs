@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use patchbay_wire::{Topic, TopicPattern};
 
+use super::Name;
+
 /// A trie over tokens. What a node no longer leads to is gone with its last value.
 #[derive(Debug)]
 pub(crate) struct Trie<T> {
@@ -13,7 +15,7 @@ pub(crate) struct Trie<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    children: HashMap<Box<str>, Node<T>, FixedState>,
+    children: HashMap<Name, Node<T>, FixedState>,
     /// The child for `*`.
     one: Option<Box<Node<T>>>,
     /// Values of patterns that end here with `>`.
@@ -36,11 +38,13 @@ impl<T> Trie<T> {
                 TAIL => return node.tail.push(value),
                 ONE => node.one.get_or_insert_default(),
                 // Two look-ups only when it is new: its name is copied then.
-                token if node.children.contains_key(token) => match node.children.get_mut(token) {
-                    Some(child) => child,
-                    None => return,
-                },
-                token => node.children.entry(token.into()).or_default(),
+                token if node.children.contains_key(token.as_bytes()) => {
+                    match node.children.get_mut(token.as_bytes()) {
+                        Some(child) => child,
+                        None => return,
+                    }
+                }
+                token => node.children.entry(Name::from_slice(token.as_bytes())).or_default(),
             };
         }
         node.end.push(value);
@@ -82,10 +86,10 @@ impl<T> Node<T> {
                 }
             }
             Some((token, rest)) => {
-                if let Some(child) = self.children.get_mut(*token) {
+                if let Some(child) = self.children.get_mut(token.as_bytes()) {
                     child.remove(rest, is_gone);
                     if child.is_empty() {
-                        self.children.remove(*token);
+                        self.children.remove(token.as_bytes());
                     }
                 }
             }
@@ -105,7 +109,8 @@ impl<T> Node<T> {
             Some((first, rest)) => (first, Some(rest)),
             None => (left, None),
         };
-        let child = if self.children.is_empty() { None } else { self.children.get(first) };
+        let child =
+            if self.children.is_empty() { None } else { self.children.get(first.as_bytes()) };
         let one = self.one.as_deref().filter(|_| wildcards);
         for node in child.into_iter().chain(one) {
             match rest {

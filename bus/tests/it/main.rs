@@ -7,6 +7,7 @@ mod admission;
 mod cutover;
 mod dead_letters;
 mod durable;
+mod forwarding;
 mod order;
 mod outcomes;
 #[cfg(feature = "planted-faults")]

@@ -65,6 +65,7 @@ impl Host {
         let config = BrokerConfig {
             max_message_bytes: settings.limits.payload_bytes,
             publish_timeout: settings.limits.publish_timeout,
+            forward_patience: settings.limits.forward_patience,
             durability: settings.durability.rules().to_vec(),
             dedup: DedupPolicy {
                 window: settings.journal.dedup_window,

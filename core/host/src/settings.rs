@@ -88,6 +88,10 @@ pub struct Limits {
     /// Longest wait of a publish that may wait for room.
     #[serde(with = "duration")]
     pub publish_timeout: Duration,
+    /// How long a forward waits for a target without room before it becomes a retry; zero = not at
+    /// all.
+    #[serde(with = "duration")]
+    pub forward_patience: Duration,
     /// Plugins at once, enabled or failed.
     pub plugins: usize,
     /// Log lines kept per plugin.
@@ -202,6 +206,7 @@ impl Default for Limits {
             quarantine_recheck: Duration::from_secs(10),
             payload_bytes: 8 << 20,
             publish_timeout: Duration::from_secs(5),
+            forward_patience: Duration::from_millis(1),
             plugins: 1_000,
             log_lines: 1_000,
             log_line_bytes: 8 << 10,

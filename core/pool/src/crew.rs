@@ -53,6 +53,8 @@ pub(crate) struct Pulse {
     pub(crate) changed_ns: u64,
     /// Windows opened by all lanes at the last look.
     pub(crate) windows: u64,
+    /// Windows were opened between the last two looks.
+    pub(crate) worked: bool,
 }
 
 #[derive(Debug, Default)]

@@ -38,6 +38,11 @@ use crate::{
 const LULL_SPINS: u32 = 64;
 /// A window below this is small.
 const LULL_BELOW: u32 = 32;
+/// Spins where messages come so fast that several were there after a short pause: each visit costs
+/// both sides a few lines that move from core to core.
+const LONG_LULL_SPINS: u32 = 256;
+/// Windows from here on, and below the other, are followed by the long pause.
+const LONG_LULL: std::ops::Range<u32> = 8..160;
 /// Deliveries of a hand-out that is begun as a whole.
 pub(crate) const WHOLE_BATCH: u32 = 64;
 
@@ -59,7 +64,8 @@ pub struct Feed {
     windows: Vec<u32>,
     /// Place, size and time of the last hand-out that is not measured yet.
     handed: Option<(usize, u32, u64)>,
-    lull: bool,
+    /// Spins before the next look.
+    lull: u32,
     /// Something is not settled.
     holding: bool,
     /// The handler was told that there is nothing more.
@@ -106,7 +112,7 @@ impl Feed {
             version: 0,
             windows: vec![],
             handed: None,
-            lull: false,
+            lull: 0,
             holding: false,
             leaving: false,
         }
@@ -138,10 +144,8 @@ impl Feed {
             self.refresh();
         }
         self.measure();
-        if std::mem::take(&mut self.lull) {
-            for _ in 0..LULL_SPINS {
-                hint::spin_loop();
-            }
+        for _ in 0..std::mem::take(&mut self.lull) {
+            hint::spin_loop();
         }
         let max = u32::try_from(max).unwrap_or(u32::MAX).min(self.pool.config.batch);
         if self.pool.is_taking()
@@ -365,7 +369,8 @@ impl Feed {
                         self.settle_all();
                         return None;
                     }
-                    self.lull = count < LULL_BELOW;
+                    // A full window says that more is there.
+                    self.lull = if count < limit { lull_after(count) } else { 0 };
                     add(&self.lane.counters.windows, 1);
                     let batch = place.rest(count.min(max))?;
                     self.turn = at + 1;
@@ -447,5 +452,16 @@ impl Drop for Feed {
         }
         self.lane.marks.exit();
         self.lane.marks.hold_nothing();
+    }
+}
+
+/// Spins after a window of that size.
+fn lull_after(count: u32) -> u32 {
+    if LONG_LULL.contains(&count) {
+        LONG_LULL_SPINS
+    } else if count < LULL_BELOW {
+        LULL_SPINS
+    } else {
+        0
     }
 }

@@ -235,8 +235,9 @@ impl<'a> Round<'a> {
         let windows = crew.stats().windows;
         let idle = backlog.ready == 0 && crew.running().all(|member| member.lane.is_quiet());
         let pulse = &mut crew.pulse;
-        if std::mem::replace(&mut pulse.windows, windows) != windows {
-            // It has worked since the last look, and may be idle again: from now on.
+        pulse.worked = std::mem::replace(&mut pulse.windows, windows) != windows;
+        if pulse.worked {
+            // It may be idle again: from now on.
             pulse.idle_since_ns = None;
         }
         let share = if lanes == 0 { 0.0 } else { used / f64::from(lanes) };
@@ -304,7 +305,9 @@ impl<'a> Round<'a> {
         // With the fence in `PoolShared::be_watched`.
         fence(Ordering::SeqCst);
         let config = self.config();
-        let at_work = crew.running().any(|member| !member.lane.is_idle());
+        // One tick more after the last work: where messages come one by one, no lane has to call the
+        // monitor before each.
+        let at_work = crew.pulse.worked || crew.running().any(|member| !member.lane.is_idle());
         let waited_for = !crew.drains.is_empty() || crew.closing.is_some();
         let ticks = at_work || waited_for || self.is_short(crew);
         if ticks {

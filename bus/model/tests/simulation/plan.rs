@@ -19,6 +19,7 @@ pub(crate) fn config(dice: &mut Dice) -> BrokerConfig {
     let mut config = BrokerConfig {
         max_message_bytes: 2_000,
         publish_timeout: Duration::ZERO,
+        forward_patience: Duration::ZERO,
         max_hops: 1 + dice.below(6) as u32,
         dead_letters: DeadLetterConfig {
             max_count: *dice.pick(&[1, 2, 4, 100]),

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use patchbay_pool::{Op, Outcome, PoolConfig, PoolEventKind, WorkerPool, from_fn};
 
-use crate::rig::{Barrier, Rig, threads};
+use patchbay_testkit::eventually;
+
+use crate::rig::{Barrier, LONG, Rig, threads};
 
 fn config() -> PoolConfig {
     PoolConfig { max_workers: 3, idle_timeout: Duration::from_secs(10), ..PoolConfig::default() }
@@ -123,6 +125,29 @@ fn a_single_message_now_and_then_keeps_its_lane() {
         assert_eq!(workers(&pool), 1, "after message {count}");
     }
     assert_eq!(rig.events().len(), 1, "{:?}", rig.events());
+    rig.close(pool);
+}
+
+#[test]
+fn messages_that_come_one_by_one_do_not_call_the_monitor_before_each() {
+    let rig = Rig::still();
+    let subscription = rig.subscribe("work");
+    let pool = rig.pool("steady-pool", from_fn(|_| Outcome::Ack), &[&subscription], config());
+    rig.send("work", &["x"]);
+    rig.until_done(&subscription, 1);
+    rig.pass(Duration::from_millis(60));
+    let one_more = |count: u64| {
+        rig.send("work", &["x"]);
+        let done = || (subscription.ledger().done == count && pool.stats().busy == 0).then_some(());
+        eventually("the next message", LONG, done);
+        rig.look();
+        rig.monitor.stats().looks
+    };
+    // The monitor is called, or looks already; either way it sees a lane that has done its work.
+    let looks = one_more(2);
+    assert_eq!(one_more(3), looks, "no time has passed, and nobody called");
+    rig.pass(Duration::from_secs(7));
+    assert_eq!(pool.stats().busy, 0);
     rig.close(pool);
 }
 

@@ -45,6 +45,7 @@ fn broker_config(letters: &DeadLetterConfig) -> BrokerConfig {
     };
     BrokerConfig {
         publish_timeout: Duration::ZERO,
+        forward_patience: Duration::ZERO,
         durability: vec![rule("d.>", Level::Disk), rule("p.>", Level::Process)],
         dead_letters: letters.clone(),
         ..BrokerConfig::default()
