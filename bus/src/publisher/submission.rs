@@ -185,9 +185,7 @@ impl Publisher {
                     due_ns => Start::At(due_ns),
                 };
                 match terms.dedup_key {
-                    None => {
-                        self.admit(message, start, patience, follows).map(Pending::decided)
-                    }
+                    None => self.admit(message, start, patience, follows).map(Pending::decided),
                     Some(key) => self.admit_once(&broker, message, key, start, patience),
                 }
             }

@@ -179,7 +179,9 @@ impl Seat {
     }
 
     /// Says how the hand-off at `position` ended, if not with an acknowledgement. A forward is
-    /// published here and now, without ever waiting. Call it with no lock held.
+    /// published here and now; it waits for a full target for
+    /// [`forward_patience`](crate::BrokerConfig::forward_patience) at most. Call it with no lock
+    /// held.
     pub fn record(&mut self, position: usize, verdict: Verdict) {
         let Some(delivery) = self.hand.current.get(position) else { return };
         let key = delivery.key_hash();
