@@ -15,6 +15,7 @@ use crate::{
     chance::Chance,
     clock::Clock,
     config::BrokerConfig,
+    cut_off::CutOffs,
     dead_letters::DeadLetters,
     dedup::{Dedup, DedupState},
     durability::DurabilityRule,
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     /// Guards changes of the routes; the value is the last id.
     pub(crate) edit: Mutex<u64>,
     pub(crate) dead_letters: Arc<DeadLetters>,
+    pub(crate) cut_offs: CutOffs,
     timer: Arc<Timer>,
     pub(crate) unix_offset: u64,
 }
@@ -207,6 +209,7 @@ impl Broker {
     pub fn remove(&self, subscription: &Subscription) -> u64 {
         self.unroute(subscription);
         lock(&self.0.orphans).retain(|orphan| orphan.id() != subscription.id());
+        self.let_in(subscription);
         subscription.queue.close()
     }
 
@@ -345,6 +348,7 @@ impl Inner {
             living: Mutex::default(),
             solo: Arc::default(),
             edit: Mutex::new(0),
+            cut_offs: CutOffs::default(),
             timer,
         })
     }

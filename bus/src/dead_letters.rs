@@ -209,6 +209,14 @@ impl DeadLetters {
         Ok(())
     }
 
+    /// Whether one of that size would be kept.
+    pub(crate) fn have_room(&self, size: usize) -> bool {
+        let shelf = lock(&self.shelf);
+        self.config.when_full == WhenFull::DropOldest
+            || shelf.letters.len() < self.config.max_count
+                && shelf.bytes.saturating_add(size) <= self.config.max_bytes
+    }
+
     /// Letters that went for want of room since this was asked last.
     pub(crate) fn take_given_up(&self) -> Vec<u64> {
         mem::take(&mut lock(&self.shelf).given_up)

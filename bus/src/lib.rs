@@ -27,6 +27,7 @@ mod broker;
 mod chance;
 mod clock;
 mod config;
+mod cut_off;
 mod dead_letters;
 mod dedup;
 mod delivery;
@@ -64,6 +65,7 @@ pub use publisher::{
     FORWARDED_BY, Outgoing, Pending, PublishError, Published, Publisher, Refused, Terms,
 };
 pub use queue::{
+    beyond::{CutOff, WatchCutOff},
     inbox::Room,
     recall::{Begun, Progress, Revoked},
     seat::{Begin, Park, Seat, Taken},

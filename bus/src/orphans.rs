@@ -7,7 +7,7 @@ use crate::{
     broker::Broker,
     queue::{refill::Reading, service::Time},
     recovery::{DETACHED, detached},
-    spec::SubscriptionSpec,
+    spec::{Overflow, SubscriptionSpec},
     subscription::Subscription,
     sync::lock,
 };
@@ -81,6 +81,9 @@ impl Broker {
         }
         inner.routes.replace(&old, Arc::clone(&subscription));
         self.rerouted();
+        if spec.overflow != Overflow::Detach {
+            self.let_in(&subscription);
+        }
         subscription.arm(due);
         let mut all = detached(journal);
         if all.remove(&(old.id() as u32)) {

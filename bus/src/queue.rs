@@ -9,6 +9,7 @@
 
 mod alone;
 mod attend;
+pub(crate) mod beyond;
 mod burial;
 mod consult;
 mod courier;

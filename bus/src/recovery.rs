@@ -74,6 +74,7 @@ pub(crate) fn recover(
         is_named: begun == 1,
     };
     let detached = detached(journal);
+    let cut_off = inner.cut_offs.recover(journal);
     *lock(&inner.edit) = u64::from(found.next_sub.saturating_sub(1));
     let numbers: Vec<u64> = found.dead.iter().map(|letter| letter.number).collect();
     let messages = journal.read_letters(&numbers);
@@ -94,6 +95,10 @@ pub(crate) fn recover(
         let subscription = recovery.subscription(sub)?;
         if !is_nameless && !detached.contains(&number) {
             inner.routes.add(Arc::clone(&subscription));
+        }
+        if cut_off.contains(&number) {
+            let mut state = subscription.queue.inbox.lock();
+            state.cut_off.since_unix_ns = Some(recovery.time.unix_ns);
         }
         lock(&inner.orphans).push(subscription);
     }

@@ -127,6 +127,8 @@ pub enum DeadCause {
     HopLimit,
     /// The process died of it, again and again.
     Poison,
+    /// Its subscription had too many waiting when it came.
+    Overflow,
 }
 
 /// What `outcome` leads to. `random` is any word.
@@ -277,10 +279,11 @@ impl DeadCause {
             DeadCause::Age => "max_age",
             DeadCause::HopLimit => "hop_limit",
             DeadCause::Poison => "poison",
+            DeadCause::Overflow => "overflow",
         }
     }
 
-    const ALL: [DeadCause; 7] = [
+    const ALL: [DeadCause; 8] = [
         DeadCause::Failed,
         DeadCause::Failures,
         DeadCause::Permanent,
@@ -288,6 +291,7 @@ impl DeadCause {
         DeadCause::Age,
         DeadCause::HopLimit,
         DeadCause::Poison,
+        DeadCause::Overflow,
     ];
 
     /// Its number in the journal: these never change.

@@ -55,6 +55,12 @@ pub enum Overflow {
     DropOldest,
     /// This one is dropped.
     DropNewest,
+    /// A durable message beyond the backlog is accepted and is a dead letter at once; the others get
+    /// theirs. Of what is only in memory the publisher is told.
+    DeadLetter,
+    /// Durable messages beyond the backlog pass this subscription by, until half of the backlog is
+    /// worked off. Of what is only in memory the publisher is told.
+    Detach,
 }
 
 /// What must stay in order.

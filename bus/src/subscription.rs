@@ -126,6 +126,10 @@ impl Subscription {
         self.unix_offset
     }
 
+    pub(crate) fn this(&self) -> Option<Arc<Subscription>> {
+        self.this.upgrade()
+    }
+
     pub(crate) fn broker(&self) -> Option<Broker> {
         self.broker.upgrade().map(Broker::from_inner)
     }

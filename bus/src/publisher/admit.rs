@@ -344,7 +344,9 @@ fn ask(subscription: &Subscription, state: &InboxState, size: usize, drop_newest
         // The oldest is in the journal, and stays there.
         Overflow::DropOldest if drop_newest || inbox.is_held_up(state) => Answer::Dropped,
         Overflow::DropOldest => Answer::No(Obstacle::MakeRoom),
-        Overflow::Reject | Overflow::Block => Answer::No(Obstacle::Full),
+        Overflow::Reject | Overflow::Block | Overflow::DeadLetter | Overflow::Detach => {
+            Answer::No(Obstacle::Full)
+        }
     }
 }
 

@@ -13,8 +13,11 @@ use patchbay_slab::Message;
 use super::{PublishError, Published};
 use crate::{
     broker::Inner,
-    queue::{inbox::InboxState, intake::Recorded},
+    dead_letters::DeadLetter,
+    queue::{beyond::Reception, durable, inbox::InboxState, intake::Recorded},
+    redelivery::DeadCause,
     routing::Route,
+    subscription::Subscription,
     sync::lock,
 };
 
@@ -53,57 +56,124 @@ impl Recording<'_> {
         let mut states: Vec<MutexGuard<'_, InboxState>> =
             subscriptions.iter().map(|subscription| subscription.queue.inbox.lock()).collect();
         let size = message.size();
+        let dead_letters = &self.broker.dead_letters;
         let mut targets = Vec::with_capacity(states.len());
+        let mut receptions = Vec::with_capacity(states.len());
         for (state, subscription) in states.iter().zip(subscriptions) {
             if state.is_moved() {
                 return Ok(None);
             }
             if state.is_closed() {
+                receptions.push(None);
                 continue;
             }
-            let inbox = &subscription.queue.inbox;
-            let limit = inbox.backlog().bytes;
-            if size > limit {
-                return Err(PublishError::TooLarge { size, limit });
-            }
-            if !inbox.has_backlog_room(state, size) {
-                return Err(PublishError::BacklogFull { subscription: Arc::clone(subscription) });
-            }
-            let sub = subscription.id() as u32;
-            targets.push(Target { sub, id: state.upcoming() });
-        }
-        if targets.is_empty() && self.dedup.is_none() && self.from.is_none() {
-            return Ok(Some(Appended {
-                published: Published::in_memory(message.id(), 0),
-                record: 0,
-            }));
-        }
-        for (state, subscription) in states.iter_mut().zip(subscriptions) {
-            if !state.is_closed() && !state.intake.registered {
-                subscription.register(self.journal, state).map_err(refusal)?;
+            let reception = subscription.queue.inbox.receive(state, size, dead_letters);
+            let reception = reception.map_err(|why| why.error(size, subscription))?;
+            receptions.push(Some(reception));
+            if reception.is_named() {
+                let sub = subscription.id() as u32;
+                targets.push(Target { sub, id: state.upcoming() });
             }
         }
-        let at = self.write(message, &targets).map_err(refusal)?;
-        message.set_mark(at.place.pack());
+        let mut appended = Appended { published: Published::in_memory(message.id(), 0), record: 0 };
+        if !targets.is_empty() || self.dedup.is_some() || self.from.is_some() {
+            for ((state, subscription), reception) in
+                states.iter_mut().zip(subscriptions).zip(&receptions)
+            {
+                let is_named = reception.is_some_and(Reception::is_named);
+                if is_named && !state.intake.registered {
+                    subscription.register(self.journal, state).map_err(refusal)?;
+                }
+            }
+            let at = self.write(message, &targets).map_err(refusal)?;
+            message.set_mark(at.place.pack());
+            appended.record = at.number;
+            appended.published = Published {
+                id: message.id(),
+                seq: Some(at.seq),
+                level: self.level,
+                routed: targets.len() as u32,
+                duplicate: false,
+            };
+        }
         let mut copies = message.clone().fan_out(targets.len());
-        for ((state, subscription), key) in states.iter_mut().zip(subscriptions).zip(keys) {
-            if state.is_closed() {
-                continue;
+        let mut changed = Vec::new();
+        let mut has_buried = false;
+        for (index, (state, subscription)) in states.iter_mut().zip(subscriptions).enumerate() {
+            let Some(reception) = receptions[index] else { continue };
+            match reception {
+                Reception::Take | Reception::Bury => {}
+                Reception::Pass => {
+                    state.cut_off.passed += 1;
+                    continue;
+                }
+                Reception::CutOff => {
+                    state.cut_off.passed += 1;
+                    let unix_ns = self.now_ns.wrapping_add(self.broker.unix_offset);
+                    state.cut_off.since_unix_ns = Some(unix_ns);
+                    changed.push(index);
+                    continue;
+                }
+                Reception::Resume => {
+                    state.cut_off.since_unix_ns = None;
+                    changed.push(index);
+                }
             }
             let Some(copy) = copies.next() else { break };
+            if reception == Reception::Bury && self.bury(subscription, state, &copy) {
+                has_buried = true;
+                continue;
+            }
             let (level, now_ns, due_ns) = (self.level, self.now_ns, self.due_ns);
-            let entry = Recorded { record: at.number, level, key, now_ns, due_ns };
+            let entry =
+                Recorded { record: appended.record, level, key: keys[index], now_ns, due_ns };
             subscription.queue.inbox.push_durable(state, copy, entry);
         }
         drop(states);
-        let published = Published {
-            id: message.id(),
-            seq: Some(at.seq),
-            level: self.level,
-            routed: targets.len() as u32,
-            duplicate: false,
+        if has_buried || !changed.is_empty() {
+            changed.iter().for_each(|index| self.broker.cut_off_changed(&subscriptions[*index]));
+            if has_buried {
+                self.broker.note_buried();
+            }
+            if self.from.is_none() {
+                // Else a desk is locked; it is told when that is free.
+                self.broker.tell_news();
+            }
+        }
+        Ok(Some(appended))
+    }
+
+    /// Makes a delivery a dead letter that its subscription has no room for, behind the record that
+    /// names it. False when the dead letters have filled up meanwhile: then it waits with the others.
+    fn bury(&self, subscription: &Subscription, state: &mut InboxState, message: &Message) -> bool {
+        let spec = subscription.spec();
+        let letter = DeadLetter {
+            number: 0,
+            subscription: subscription.id(),
+            owner: Arc::clone(&spec.owner),
+            message: message.clone(),
+            delivery: state.upcoming(),
+            attempts: 0,
+            failures: 0,
+            cause: DeadCause::Overflow,
+            reason: format!("{} messages waited already", spec.backlog.count),
+            history: Vec::new(),
+            redrives: 0,
+            accepted_unix_ns: message.time_ns(),
+            at_unix_ns: self.now_ns.wrapping_add(self.broker.unix_offset),
+            is_durable: true,
         };
-        Ok(Some(Appended { published, record: at.number }))
+        let sub = subscription.id() as u32;
+        let offered = self.broker.dead_letters.offer(letter, true, |letter| {
+            if letter.number != 0 {
+                // What the journal does not take it hands out after a restart.
+                let _told = self.journal.record(&durable::dead(sub, letter, &[]));
+            }
+        });
+        if offered.is_ok() {
+            state.bury();
+        }
+        offered.is_ok()
     }
 
     fn write(

@@ -380,6 +380,11 @@ impl Publisher {
         drop(lock(&self.broker.edit));
     }
 
+    /// Tells whoever watches what a forward brought about.
+    pub(crate) fn tell_news(&self) {
+        self.broker.tell_news();
+    }
+
     /// A forward to a topic that is not recorded.
     pub(crate) fn admit_forwarded(&mut self, message: Message) -> Result<Published, PublishError> {
         self.admit(message, Start::Now, Patience::None, true).map_err(|refused| refused.error)

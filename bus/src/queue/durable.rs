@@ -205,26 +205,9 @@ impl Durable {
 
     /// A delivery is a dead letter; number 0: it is held where it is.
     pub(super) fn dead(&mut self, letter: &DeadLetter) {
-        let failures = failures(&letter.history);
-        let standing = journal::Standing {
-            attempts: letter.attempts,
-            failures: letter.failures,
-            redrives: letter.redrives,
-            due_unix_ns: 0,
-            delay_ns: 0,
-            history: failures[..].into(),
-        };
-        let dead = journal::Dead {
-            target: Target { sub: self.sub, id: letter.delivery },
-            letter: journal::Letter {
-                number: letter.number,
-                cause: letter.cause.number(),
-                reason: &letter.reason,
-                at_unix_ns: letter.at_unix_ns,
-            },
-            standing,
-        };
-        self.write(&Record::Dead(dead));
+        let history = failures(&letter.history);
+        let sub = self.sub;
+        self.write(&dead(sub, letter, &history));
     }
 
     /// A delivery was forwarded to a topic that is not recorded.
@@ -289,6 +272,32 @@ impl fmt::Debug for Durable {
             .field("is_halted", &self.is_halted)
             .finish_non_exhaustive()
     }
+}
+
+/// The record of a dead letter.
+pub(crate) fn dead<'a>(
+    sub: u32,
+    letter: &'a DeadLetter,
+    history: &'a [journal::Failure<'a>],
+) -> Record<'a> {
+    let standing = journal::Standing {
+        attempts: letter.attempts,
+        failures: letter.failures,
+        redrives: letter.redrives,
+        due_unix_ns: 0,
+        delay_ns: 0,
+        history: history.into(),
+    };
+    Record::Dead(journal::Dead {
+        target: Target { sub, id: letter.delivery },
+        letter: journal::Letter {
+            number: letter.number,
+            cause: letter.cause.number(),
+            reason: &letter.reason,
+            at_unix_ns: letter.at_unix_ns,
+        },
+        standing,
+    })
 }
 
 fn failures(history: &[Failure]) -> Vec<journal::Failure<'_>> {

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use patchbay_slab::Slab;
 
 use super::{
+    beyond::CutOff,
     desk::{Counts, Histories},
     intake::Intake,
     refill::Reading,
@@ -35,6 +36,7 @@ pub(crate) struct Estate {
     /// Whose attempt may have ended a process.
     pub(crate) suspects: Vec<Stub>,
     pub(crate) intake: Intake,
+    pub(crate) cut_off: CutOff,
     /// Ids among those that only the journal has which are here.
     pub(crate) known: HashSet<u64, foldhash::fast::FixedState>,
 }
@@ -73,6 +75,8 @@ impl Queue {
         estate.intake = std::mem::take(&mut state.intake);
         estate.counts = std::mem::take(&mut desk.counts);
         estate.counts.dropped.merge(state.dropped());
+        estate.counts.dead += state.buried();
+        estate.cut_off = state.cut_off;
         state.move_out();
         drop(state);
         estate.histories = std::mem::take(&mut desk.histories);
@@ -139,6 +143,7 @@ impl Queue {
             let mut state = inbox.lock();
             state.resume(estate.next_id, estate.accepted);
             state.intake = estate.intake;
+            state.cut_off = estate.cut_off;
             state.intake.rekey(&self.spec);
             drop(state);
             desk.counts = estate.counts;

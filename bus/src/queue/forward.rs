@@ -87,6 +87,7 @@ impl Queue {
             drop(desk);
             // Nobody waits: the settlement of what comes of it is recorded behind it.
             Pending::release(pending);
+            publisher.tell_news();
             return Ok(());
         }
     }

@@ -13,11 +13,14 @@ use std::{
 use patchbay_journal::Journal;
 use patchbay_slab::Message;
 
-use super::intake::{Intake, Sealed};
+use super::{
+    beyond::CutOff,
+    intake::{Intake, Sealed},
+};
 use crate::{
     delivery::Delivery,
     ledger::{DropReason, Dropped},
-    spec::{Order, QueueLimits, SubscriptionSpec},
+    spec::{Order, Overflow, QueueLimits, SubscriptionSpec},
     sync::lock,
     wake::{Wake, Wakes},
 };
@@ -34,6 +37,7 @@ pub(crate) struct Inbox {
     limits: QueueLimits,
     pub(super) backlog: QueueLimits,
     is_ordered: bool,
+    pub(super) overflow: Overflow,
     pub(super) journal: Option<Arc<Journal>>,
     max_waiters: usize,
 }
@@ -71,6 +75,9 @@ pub(crate) struct InboxState {
     base: u64,
     wakes: Vec<Option<Arc<dyn Wake>>>,
     dropped: Dropped,
+    /// Deliveries that were dead letters from the start.
+    buried: u64,
+    pub(crate) cut_off: CutOff,
 }
 
 /// Deliveries and their bytes.
@@ -161,10 +168,21 @@ impl Inbox {
             closed: false,
             moved: false,
             dropped: Dropped::default(),
+            buried: 0,
+            cut_off: CutOff::default(),
         };
         let state = Mutex::new(state);
         let is_ordered = spec.order != Order::None;
-        Inbox { state, room: Condvar::new(), limits, backlog, is_ordered, journal, max_waiters }
+        Inbox {
+            state,
+            room: Condvar::new(),
+            limits,
+            backlog,
+            is_ordered,
+            overflow: spec.overflow,
+            journal,
+            max_waiters,
+        }
     }
 
     #[inline]
@@ -316,6 +334,11 @@ impl Inbox {
         }
     }
 
+    /// Ends that it is cut off. Whether it was.
+    pub(crate) fn let_in(&self) -> bool {
+        self.lock().cut_off.since_unix_ns.take().is_some()
+    }
+
     /// Ends the intake and lets everybody go who waits for room.
     pub(crate) fn close(&self, freed: &mut Wakes) {
         let mut state = self.lock();
@@ -419,6 +442,17 @@ impl InboxState {
     pub(crate) fn drop_newest(&mut self) {
         self.next_id += 1;
         self.dropped.add(DropReason::Newest, 1);
+    }
+
+    /// Takes a delivery over that is a dead letter.
+    pub(crate) fn bury(&mut self) {
+        self.next_id += 1;
+        self.buried += 1;
+    }
+
+    /// How many it buried.
+    pub(crate) fn buried(&self) -> u64 {
+        self.buried
     }
 
     /// Takes a delivery id over, for a delivery that goes to the desk directly.

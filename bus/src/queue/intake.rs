@@ -13,10 +13,7 @@ use patchbay_journal::{Level, planted::fault};
 use patchbay_slab::Message;
 
 use super::inbox::{Inbox, InboxState, Load, Nudge};
-use crate::{
-    delivery::Delivery,
-    spec::{QueueLimits, SubscriptionSpec},
-};
+use crate::{delivery::Delivery, spec::SubscriptionSpec};
 
 /// The levels of a journal, as of now.
 #[derive(Clone, Copy, Debug)]
@@ -70,10 +67,6 @@ impl Inbox {
         let (load, spilled) = (state.load(), state.intake.spilled());
         load.count + load.stubs + spilled.count < self.backlog.count
             && load.bytes + spilled.bytes + size <= self.backlog.bytes
-    }
-
-    pub(crate) fn backlog(&self) -> QueueLimits {
-        self.backlog
     }
 
     /// How far the journal is; without one nothing ever asks.

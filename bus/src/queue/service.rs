@@ -317,6 +317,7 @@ impl Queue {
         ledger.queued += inbox.len() as u64 + recorded as u64 - unaccepted - later;
         ledger.delayed += inbox.later() as u64 + later;
         ledger.dropped.merge(inbox.dropped());
+        ledger.dead += inbox.buried();
         ledger
     }
 

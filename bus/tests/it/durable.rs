@@ -10,6 +10,7 @@ mod full;
 mod letters;
 mod mixed;
 mod orphans;
+mod overflow;
 mod poison;
 mod publishing;
 mod standing;

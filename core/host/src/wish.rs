@@ -76,6 +76,8 @@ impl Wish {
                 manifest::Overflow::Block => Overflow::Block,
                 manifest::Overflow::DropOldest => Overflow::DropOldest,
                 manifest::Overflow::DropNewest => Overflow::DropNewest,
+                manifest::Overflow::DeadLetter => Overflow::DeadLetter,
+                manifest::Overflow::Detach => Overflow::Detach,
             },
             order: match it.order {
                 manifest::Order::None => Order::None,

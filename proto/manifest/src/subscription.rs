@@ -109,6 +109,12 @@ pub enum Overflow {
     DropOldest,
     /// The new message is dropped for this subscription; counted.
     DropNewest,
+    /// A durable message beyond the backlog becomes a dead letter of this subscription at once, and
+    /// the others get theirs. Of what is only in memory the publisher is told.
+    DeadLetter,
+    /// Durable messages beyond the backlog pass this subscription by until half of it is worked off;
+    /// the others get theirs. Of what is only in memory the publisher is told.
+    Detach,
 }
 
 /// What happens after a failure.
@@ -285,6 +291,8 @@ impl Overflow {
                 (&["block"], Overflow::Block),
                 (&["drop_oldest"], Overflow::DropOldest),
                 (&["drop_newest"], Overflow::DropNewest),
+                (&["dead_letter"], Overflow::DeadLetter),
+                (&["detach"], Overflow::Detach),
             ],
             report,
         )
