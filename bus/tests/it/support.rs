@@ -11,7 +11,8 @@ use std::{
 
 use patchbay_bus::{
     Begin, Broker, BrokerConfig, Delivery, ManualClock, Order, Outgoing, Overflow, Park, Publisher,
-    QueueLimits, Seat, Split, Subscription, SubscriptionSpec, SystemClock, Taken, Verdict, Wake,
+    QueueLimits, Seat, SeatError, Split, Subscription, SubscriptionSpec, SystemClock, Taken,
+    Verdict, Wake,
 };
 use patchbay_testkit::eventually;
 use patchbay_wire::TopicPattern;
@@ -151,7 +152,12 @@ pub(crate) fn lane(
 ) -> JoinHandle<()> {
     let subscription = Arc::clone(subscription);
     thread::spawn(move || {
-        let mut seat = subscription.seat(generation, Arc::new(thread::current())).unwrap();
+        let mut seat = match subscription.seat(generation, Arc::new(thread::current())) {
+            Ok(seat) => seat,
+            // Everything was over before this thread got its first turn.
+            Err(SeatError::Closed { .. }) => return,
+            Err(error) => panic!("{error}"),
+        };
         loop {
             match seat.take(256, Park::Yes) {
                 Taken::Closed => return,

@@ -109,11 +109,9 @@ pub enum Overflow {
     DropOldest,
     /// The new message is dropped for this subscription; counted.
     DropNewest,
-    /// A durable message beyond the backlog becomes a dead letter of this subscription at once, and
-    /// the others get theirs. Of what is only in memory the publisher is told.
+    /// Durable messages beyond the backlog become dead letters here; others: as `reject`.
     DeadLetter,
-    /// Durable messages beyond the backlog pass this subscription by until half of it is worked off;
-    /// the others get theirs. Of what is only in memory the publisher is told.
+    /// Durable messages pass by from a full backlog to one half full; others: as `reject`.
     Detach,
 }
 
