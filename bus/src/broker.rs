@@ -210,7 +210,10 @@ impl Broker {
         self.unroute(subscription);
         lock(&self.0.orphans).retain(|orphan| orphan.id() != subscription.id());
         self.let_in(subscription);
-        subscription.queue.close()
+        let dropped = subscription.queue.close();
+        // Others may rest because of what it held.
+        subscription.solo_moves_on();
+        dropped
     }
 
     /// A look at everything that is published to topics of a pattern, with room for `capacity`
@@ -401,7 +404,14 @@ impl Inner {
 
     /// How much is out with lanes, over all subscriptions.
     pub(crate) fn in_flight(&self) -> u64 {
-        self.routes.subscriptions().iter().map(|each| each.queue.in_flight()).sum()
+        self.all().iter().map(|each| each.queue.in_flight()).sum()
+    }
+
+    /// Every subscription that somebody still has: routed, without a route, or over.
+    pub(crate) fn all(&self) -> Vec<Arc<Subscription>> {
+        let mut living = lock(&self.living);
+        living.retain(|each| each.strong_count() > 0);
+        living.iter().filter_map(Weak::upgrade).collect()
     }
 }
 

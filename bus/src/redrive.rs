@@ -9,7 +9,6 @@ use crate::{
     broker::{Broker, Inner},
     dead_letters::{DeadLetter, DeadLetters},
     subscription::Subscription,
-    sync::lock,
     wake::Wake,
 };
 
@@ -83,10 +82,7 @@ impl Broker {
 
     /// Every subscription that is not over, also those that nothing is routed to.
     pub(crate) fn everybody(&self) -> Vec<Arc<Subscription>> {
-        let mut all = lock(&self.inner().living);
-        all.retain(|each| each.strong_count() > 0);
-        let all: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
-        all.into_iter().filter(|each| !each.queue.is_over()).collect()
+        self.inner().all().into_iter().filter(|each| !each.queue.is_over()).collect()
     }
 
     /// Tells the journal that letters are gone. False when it cannot be told.
@@ -119,7 +115,10 @@ impl Broker {
     }
 
     pub(crate) fn move_up(&self) {
-        for subscription in self.everybody() {
+        // In the same order in every life, whoever came first for what it held.
+        let mut all = self.everybody();
+        all.sort_unstable_by_key(|subscription| subscription.id());
+        for subscription in all {
             subscription.arm(subscription.queue.bury_pending());
         }
     }

@@ -26,8 +26,8 @@ struct State {
     members: Vec<Weak<Subscription>>,
     /// A lane has come for one.
     is_active: bool,
-    /// A suspect is out.
-    is_out: bool,
+    /// Whose suspect is out.
+    out: Option<Weak<Subscription>>,
 }
 
 /// What a lane may do.
@@ -59,13 +59,20 @@ impl Solo {
     pub(crate) fn ask(&self, me: &Subscription, in_flight: impl FnOnce() -> u64) -> Floor {
         let mut state = lock(&self.state);
         state.members.retain(|member| member.upgrade().is_some_and(|it| it.suspects() > 0));
-        if state.members.is_empty() && !state.is_out {
+        // One that was removed tells nobody what became of its suspect.
+        let is_over = |holder: &Weak<Subscription>| {
+            holder.upgrade().is_none_or(|it| it.queue.is_over() && it.queue.in_flight() == 0)
+        };
+        if state.out.as_ref().is_some_and(is_over) {
+            state.out = None;
+        }
+        if state.members.is_empty() && state.out.is_none() {
             // Those who rest were told when the last one was settled.
             state.is_active = false;
             self.is_wanted.store(false, Release);
             return Floor::Open;
         }
-        if state.is_out {
+        if state.out.is_some() {
             return Floor::Closed;
         }
         if me.suspects() == 0 {
@@ -79,7 +86,7 @@ impl Solo {
         if in_flight() > 0 {
             return Floor::Closed;
         }
-        state.is_out = true;
+        state.out = Some(me.weak());
         Floor::Yours
     }
 
@@ -90,6 +97,6 @@ impl Solo {
 
     /// The suspect was settled, or there was none.
     pub(crate) fn give_back(&self) {
-        lock(&self.state).is_out = false;
+        lock(&self.state).out = None;
     }
 }

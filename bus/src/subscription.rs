@@ -198,7 +198,7 @@ impl Subscription {
     }
 
     /// Something was settled: whoever rests because of a suspect should look again.
-    fn solo_moves_on(&self) {
+    pub(crate) fn solo_moves_on(&self) {
         if !self.solo.is_wanted() {
             return;
         }
@@ -207,8 +207,12 @@ impl Subscription {
         }
         let Some(broker) = self.broker.upgrade() else { return };
         if self.solo.is_active() {
-            broker.routes.subscriptions().iter().for_each(|each| each.queue.poke());
+            broker.all().iter().for_each(|each| each.queue.poke());
         }
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Subscription> {
+        self.this.clone()
     }
 
     /// How many deliveries may have ended a process.

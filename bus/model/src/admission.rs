@@ -3,7 +3,7 @@
 use patchbay_bus::Overflow;
 
 use crate::{
-    delivery::{Delivery, Wait},
+    delivery::{Deadline, Delivery, Wait},
     effect::Answer,
     event::{Moment, Publish},
     matching,
@@ -25,6 +25,9 @@ pub(crate) fn publish(state: &mut State, publish: &Publish, now: Moment) -> Answ
     }
     if facts.expires_ns != 0 && publish.not_before_ns >= facts.expires_ns {
         return Answer::Expired;
+    }
+    if state.limits.durable && state.closed && !publish.follows {
+        return Answer::Closed;
     }
     let Some(key) = &publish.dedup_key else { return admit(state, publish, now) };
     let window = state.limits.window.as_nanos();
@@ -59,7 +62,14 @@ fn admit(state: &mut State, publish: &Publish, now: Moment) -> Answer {
         state.subscriptions.values_mut().filter(wanting).collect();
     let size = facts.size();
     for subscription in &wanting {
-        if !subscription.has_room(size) {
+        if state.limits.durable {
+            if size > subscription.spec.backlog.bytes {
+                return Answer::TooLarge;
+            }
+            if subscription.depth() >= subscription.spec.backlog.count as u64 {
+                return Answer::BacklogFull(subscription.id);
+            }
+        } else if !subscription.has_room(size) {
             if size > subscription.spec.limits.bytes {
                 return Answer::TooLarge;
             }
@@ -69,15 +79,17 @@ fn admit(state: &mut State, publish: &Publish, now: Moment) -> Answer {
         }
     }
     for subscription in &mut wanting {
-        accept(subscription, publish, now);
+        accept(subscription, publish, (now, state.limits.durable));
     }
     Answer::Accepted { mid: facts.mid, routed: wanting.len() as u32, duplicate: false }
 }
 
-fn accept(subscription: &mut Subscription, publish: &Publish, now: Moment) {
-    let id = subscription.accepted;
+fn accept(subscription: &mut Subscription, publish: &Publish, (now, durable): (Moment, bool)) {
+    let id = subscription.next_id;
+    subscription.next_id += 1;
     subscription.accepted += 1;
-    if !subscription.has_room(publish.facts.size()) {
+    subscription.recorded |= durable;
+    if !durable && !subscription.has_room(publish.facts.size()) {
         if !subscription.gives_up() {
             subscription.counts.newest += 1;
             return;
@@ -106,6 +118,15 @@ fn accept(subscription: &mut Subscription, publish: &Publish, now: Moment) {
         tried: false,
         late: wait != Wait::Lane,
         wait,
+        deadline: (wait != Wait::Lane).then(|| {
+            let deadline = (publish.not_before_ns, publish.not_before_ns - now.unix_ns);
+            Deadline::between(deadline, deadline)
+        }),
+        begun: false,
+        accused: false,
+        suspect: false,
+        deaths: 0,
+        known: false,
     };
     subscription.waiting.insert(id, delivery);
 }

@@ -2,7 +2,10 @@
 
 use patchbay_bus::{DropReason, Ledger};
 
-use crate::{delivery::Wait, subscription::Subscription};
+use crate::{
+    delivery::{Delivery, Wait},
+    subscription::Subscription,
+};
 
 /// What the ledger of a subscription must say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +32,12 @@ impl Subscription {
             let timed = |wait: &Wait| matches!(wait, Wait::Time { .. }) && fits(wait, now_ns);
             self.waiting.values().filter(|one| timed(&one.wait)).count() as u64
         };
-        let least = times(|wait, now_ns| !wait.may_be_over(now_ns));
-        let most = times(|wait, now_ns| !wait.is_over(now_ns));
+        // What was published for later is sorted by a lane, or read back: until then it counts as
+        // delayed or as queued, whatever the time.
+        let unsorted = |one: &&Delivery| self.recorded && one.late && one.attempts == 0;
+        let unsorted = self.waiting.values().filter(unsorted).count() as u64;
+        let least = times(|wait, now_ns| !wait.may_be_over(now_ns)).saturating_sub(unsorted);
+        let most = times(|wait, now_ns| !wait.is_over(now_ns)) + unsorted;
         let ledger = Ledger {
             accepted: self.accepted,
             queued: self.depth(),

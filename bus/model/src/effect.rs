@@ -56,6 +56,8 @@ pub enum Answer {
     },
     /// That subscription has no room.
     Full(u64),
+    /// The journal has no room for that subscription.
+    BacklogFull(u64),
     /// Too large for the broker or a subscription.
     TooLarge,
     /// Not a topic.

@@ -150,6 +150,8 @@ pub enum Event {
     Redrive(u64),
     /// A dead letter is deleted.
     Purge(u64),
+    /// The host dies, all that it said was written down, and the next life begins.
+    Death,
 }
 
 /// A message to publish.

@@ -44,12 +44,16 @@ impl State {
         }
         self.last_letter += 1;
         letter.number = self.last_letter;
+        // Of a subscription that was removed nothing is written down.
+        if self.subscriptions.get(&letter.subscription).is_some_and(|one| !one.closed) {
+            self.recorded_letter = self.last_letter;
+        }
         self.letters.push(letter);
         None
     }
 
     /// Gives those held back another chance, subscription by subscription.
-    fn move_up(&mut self) {
+    pub(crate) fn move_up(&mut self) {
         let all: Vec<u64> = self.subscriptions.keys().copied().collect();
         for id in all {
             let Some(subscription) = self.subscriptions.get_mut(&id) else { continue };
@@ -78,23 +82,34 @@ impl State {
         let Some(at) = self.letters.iter().position(|letter| letter.number == number) else {
             return Effect::Redriven(None);
         };
+        let durable = self.limits.durable;
         let letter = self.letters[at].clone();
         let subscription = self.subscriptions.get_mut(&letter.subscription);
         let Some(subscription) = subscription.filter(|one| !one.closed) else {
             return Effect::Redriven(Some(None));
         };
         self.letters.remove(at);
-        let id = subscription.accepted;
+        let id = subscription.next_id;
+        subscription.next_id += 1;
         subscription.accepted += 1;
+        let key = subscription.key_of(&letter.delivery.facts.key);
         let delivery = Delivery {
             id,
+            key,
             accepted_ns: now.now_ns,
             attempts: 0,
             failures: 0,
+            history: if durable { Vec::new() } else { letter.delivery.history.clone() },
             redrives: letter.delivery.redrives + 1,
             tried: false,
-            late: false,
+            // What only the journal has may be read back after it.
+            late: subscription.recorded,
             wait: Wait::Lane,
+            deadline: None,
+            accused: false,
+            suspect: false,
+            deaths: 0,
+            known: false,
             ..letter.delivery
         };
         subscription.waiting.insert(id, delivery);

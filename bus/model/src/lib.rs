@@ -18,6 +18,7 @@
 //! | what follows when an attempt ends | `settlement` |
 //! | taking back what lanes hold | `recall` |
 //! | dead letters | `letters` |
+//! | what a death leaves, and who may have caused it | `death` |
 //! | the sum | `balance` |
 //!
 //! `tests/simulation` drives the real broker and this beside each other.
@@ -28,6 +29,7 @@
 
 mod admission;
 mod balance;
+mod death;
 mod delivery;
 mod effect;
 mod event;
@@ -42,7 +44,7 @@ mod step;
 mod subscription;
 
 pub use balance::{Balance, Span};
-pub use delivery::{Delivery, Facts, Wait};
+pub use delivery::{Deadline, Delivery, Facts, Failed, Wait};
 pub use effect::{Answer, Begins, Effect, End};
 pub use event::{Event, Moment, Publish, Said, Seen};
 pub use letters::Letter;

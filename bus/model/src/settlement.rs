@@ -6,7 +6,7 @@ use patchbay_bus::{
 };
 
 use crate::{
-    delivery::{Delivery, Wait},
+    delivery::{Deadline, Delivery, Failed, Wait},
     effect::{Effect, End},
     event::Moment,
     letters::Letter,
@@ -74,6 +74,7 @@ impl State {
         outcome: Outcome,
         now: Moment,
     ) -> Vec<Effect> {
+        let unix_offset = self.limits.unix_offset;
         let Some(subscription) = self.subscriptions.get_mut(&at) else { return Vec::new() };
         delivery.attempts += 1;
         let revoked = matches!(outcome, Outcome::Revoked);
@@ -132,7 +133,7 @@ impl State {
                     Next::Again { due_ns, .. } => due_ns,
                     _ => due_ns,
                 };
-                repeat(subscription, delivery, (due_ns, latest_ns), budgeted, now);
+                repeat(subscription, delivery, (due_ns, latest_ns), budgeted, (now, unix_offset));
                 Vec::new()
             }
             Next::Dead { cause, charged, .. } => {
@@ -160,8 +161,15 @@ fn repeat(
     mut delivery: Delivery,
     (earliest_ns, latest_ns): (u64, u64),
     budgeted: bool,
-    now: Moment,
+    (now, unix_offset): (Moment, u64),
 ) {
+    let unix_ns = |at_ns: u64| at_ns.wrapping_add(unix_offset);
+    let delay_ns = |at_ns: u64| at_ns.saturating_sub(now.now_ns);
+    delivery.deadline = Some(Deadline::between(
+        (unix_ns(earliest_ns), delay_ns(earliest_ns)),
+        (unix_ns(latest_ns), delay_ns(latest_ns)),
+    ));
+    (delivery.suspect, delivery.accused) = (false, false);
     delivery.wait = if latest_ns <= now.now_ns && !budgeted {
         Wait::Lane
     } else {
@@ -174,5 +182,5 @@ fn remember(delivery: &mut Delivery) {
     if delivery.history.len() == HISTORY_MAX {
         delivery.history.remove(0);
     }
-    delivery.history.push(delivery.attempts);
+    delivery.history.push(Failed { attempt: delivery.attempts, death: false });
 }

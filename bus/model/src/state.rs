@@ -19,6 +19,8 @@ pub struct State {
     pub letters: Vec<Letter>,
     /// Number of the last letter.
     pub last_letter: u64,
+    /// Number of the last one that was written down.
+    pub(crate) recorded_letter: u64,
     /// Publishes that a repeat of is recognised, oldest first.
     pub(crate) repeats: Vec<Repeat>,
 }
@@ -38,6 +40,8 @@ pub struct Limits {
     pub keys: usize,
     /// Wall clock less monotonic clock when the broker was made.
     pub unix_offset: u64,
+    /// Everything has a durable level: what waits is bounded by the backlog alone.
+    pub durable: bool,
 }
 
 /// A publish that a repeat of is recognised.
@@ -63,6 +67,7 @@ impl State {
             subscriptions: BTreeMap::new(),
             letters: Vec::new(),
             last_letter: 0,
+            recorded_letter: 0,
             repeats: Vec::new(),
         }
     }
@@ -81,6 +86,7 @@ impl Limits {
             window: config.dedup.window,
             keys: config.dedup.max_keys,
             unix_offset,
+            durable: !config.durability.is_empty(),
         }
     }
 }

@@ -27,7 +27,18 @@ pub fn step(state: &mut State, event: &Event, now: Moment) -> Vec<Effect> {
 fn apply(state: &mut State, event: &Event, now: Moment) -> Result<Vec<Effect>, String> {
     match event {
         Event::Subscribe { subscription, spec } => {
-            let made = Subscription::new(*subscription, (**spec).clone(), now.now_ns);
+            let spec = (**spec).clone();
+            if let Some(found) = state.subscriptions.get_mut(subscription) {
+                found.adopt(spec, now)?;
+                return Ok(Vec::new());
+            }
+            let same = |one: &&Subscription| {
+                one.orphan && one.spec.owner == spec.owner && one.spec.pattern == spec.pattern
+            };
+            if let Some(orphan) = state.subscriptions.values().find(same) {
+                return Err(format!("{} waits for its owner, who got {subscription}", orphan.id));
+            }
+            let made = Subscription::new(*subscription, spec, now.now_ns);
             state.subscriptions.insert(*subscription, made);
         }
         Event::Unroute(id) => state.subscription(*id)?.routed = false,
@@ -100,6 +111,7 @@ fn apply(state: &mut State, event: &Event, now: Moment) -> Result<Vec<Effect>, S
         }
         Event::Redrive(number) => return Ok(vec![state.redrive(*number, now)]),
         Event::Purge(number) => return Ok(vec![state.purge(*number)]),
+        Event::Death => state.die(now),
     }
     Ok(Vec::new())
 }

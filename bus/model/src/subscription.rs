@@ -21,8 +21,14 @@ pub struct Subscription {
     pub routed: bool,
     /// It was removed.
     pub closed: bool,
-    /// Deliveries taken over; also the next number.
+    /// Deliveries taken over.
     pub accepted: u64,
+    /// The next number.
+    pub next_id: u64,
+    /// The journal has what it accepts.
+    pub(crate) recorded: bool,
+    /// Nobody has come for it in this life.
+    pub orphan: bool,
     /// What waits, by number.
     pub waiting: BTreeMap<u64, Delivery>,
     /// How many of those were given up to make room: the oldest, and it is not said which.
@@ -95,6 +101,9 @@ impl Subscription {
             routed: true,
             closed: false,
             accepted: 0,
+            next_id: 0,
+            recorded: false,
+            orphan: false,
             waiting: BTreeMap::new(),
             given_up: 0,
             may_give_up: 0,
@@ -142,6 +151,11 @@ impl Subscription {
     /// A delivery that waits for a lane (again).
     pub(crate) fn put_back(&mut self, mut delivery: Delivery) {
         delivery.wait = Wait::Lane;
+        (delivery.suspect, delivery.accused) = (false, false);
+        // As it was: what was never begun has its start, as its publisher gave it.
+        if delivery.attempts > 0 || delivery.redrives > 0 {
+            delivery.deadline = None;
+        }
         self.waiting.insert(delivery.id, delivery);
     }
 

@@ -57,7 +57,7 @@ impl Queue {
         drop(desk);
         let reading = Reading { journal, spec: &self.spec, sub: self.id as u32, time };
         let found = reading.read(&stub);
-        let (taken, due) = self.at_desk(|desk, _, _| {
+        let (taken, due) = self.at_desk(|desk, inbox, after| {
             if let Some(durable) = &mut desk.durable {
                 durable.away = 0;
             }
@@ -78,6 +78,7 @@ impl Queue {
             };
             window.push(delivery);
             desk.open_window(hand, Vec::new());
+            inbox.report(desk.load(), &mut after.wakes);
             Taken::Batch(1)
         });
         if taken != Taken::Batch(1) || self.begin_or_give_back(journal, hand, time) {

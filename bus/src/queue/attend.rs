@@ -141,7 +141,7 @@ impl Desk {
         if visit == Visit::Staged {
             self.store.add_all(&mut stage, &self.split);
         }
-        self.store.add_later(&mut later);
+        self.add_later(&mut later);
         self.set_behind(behind);
     }
 

@@ -66,11 +66,10 @@ impl Queue {
                 }
             }
             state.next_id();
-            let history = History {
-                failures: 0,
-                redrives: letter.redrives + 1,
-                last: letter.history.clone(),
-            };
+            // A clean count. The journal does not keep what it failed of before, and deaths of a
+            // process must not be held against it in the next life.
+            let last = if letter.is_durable { Vec::new() } else { letter.history.clone() };
+            let history = History { failures: 0, redrives: letter.redrives + 1, last };
             desk.histories.insert(delivery.id(), history);
             if record != 0 {
                 let level = Level::Disk;

@@ -366,8 +366,10 @@ impl Desk {
         {
             let history = self.histories.get(&again.id());
             durable.retry(again.id(), again.attempts(), history, due_ns, now_ns);
+            // What waits for long leaves room for what the journal has behind it.
+            let limit = if budgeted { self.spec.limits.count } else { self.spec.limits.count / 2 };
             let held = self.store.queued() + self.store.delayed();
-            if due_ns > now_ns && held >= self.spec.limits.count && again.message().mark() != 0 {
+            if due_ns > now_ns && held >= limit && again.message().mark() != 0 {
                 // More than may stand in memory: the journal has it, and its place is enough.
                 durable.put_far(now_ns, due_ns, again.to_stub());
                 return;

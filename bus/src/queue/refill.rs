@@ -40,6 +40,30 @@ impl Desk {
         }
     }
 
+    /// New deliveries that have to wait for a time. Of what the journal has, no more stands in memory
+    /// than leaves room for what is behind it and may be ready.
+    #[inline]
+    pub(super) fn add_later(&mut self, later: &mut Vec<(u64, Delivery)>) {
+        if !later.is_empty() && self.durable.is_some() {
+            self.keep_places(later);
+        }
+        self.store.add_later(later);
+    }
+
+    fn keep_places(&mut self, later: &mut Vec<(u64, Delivery)>) {
+        let mut room = (self.spec.limits.count / 2).saturating_sub(self.load().count);
+        let Some(durable) = &mut self.durable else { return };
+        later.retain(|(due_ns, delivery)| {
+            let stays = !delivery.is_durable() || delivery.message().mark() == 0 || room > 0;
+            if stays {
+                room = room.saturating_sub(1);
+            } else {
+                durable.put_far(delivery.accepted_ns(), *due_ns, delivery.to_stub());
+            }
+            stays
+        });
+    }
+
     /// Sends the visiting lane for more, if memory has run low and the journal has some.
     #[inline]
     pub(super) fn send_for_more(&mut self, inbox: &Inbox, after: &mut After) {
@@ -114,7 +138,8 @@ impl Desk {
         for (due_ns, delivery) in fresh {
             if due_ns <= now_ns {
                 self.store.add_all(&mut vec![delivery], &self.split);
-            } else if self.load().count < self.spec.limits.count {
+            } else if self.load().count < self.spec.limits.count / 2 {
+                // The rest is for what stands behind it in the journal and may be ready.
                 self.store.delay(now_ns, due_ns, delivery);
             } else if let Some(durable) = &mut self.durable {
                 durable.put_far(now_ns, due_ns, delivery.to_stub());

@@ -209,13 +209,13 @@ impl Desk {
             self.set_behind(behind);
             match visit {
                 Visit::Direct => {
-                    self.store.add_later(&mut later);
+                    self.add_later(&mut later);
                     break;
                 }
                 Visit::Staged => self.store.add_all(stage, &self.split),
                 Visit::Empty => {}
             }
-            self.store.add_later(&mut later);
+            self.add_later(&mut later);
             let waiting = self.store.waiting(part);
             let n = if peers > 1 { limit.min((waiting / peers).max(SHARE_MIN)) } else { limit };
             self.store.pick(part, n, window, &mut lanes);

@@ -5,13 +5,25 @@ use std::{sync::Arc, time::Duration};
 use patchbay_bus::{Park, Subscription};
 use patchbay_model::Share;
 
-use crate::world::{Disagreement, World};
+use crate::{
+    dice::Dice,
+    world::{Disagreement, World},
+};
 
 /// More than any run needs.
 const ROUNDS: usize = 400;
 
 impl World {
     pub(crate) fn drain(&mut self) -> Result<(), Disagreement> {
+        let dice = &mut Dice::new(self.seed);
+        if self.state.closed && self.orphan().is_some() {
+            // Nobody can come for it before the next life.
+            self.die(dice)?;
+        }
+        while let Some(at) = self.orphan() {
+            self.adopt(at, dice)?;
+            self.compare()?;
+        }
         for at in 0..self.subscriptions.len() {
             self.share(at, Share::all(1))?;
             self.compare()?;

@@ -7,6 +7,7 @@
 
 mod agreement;
 mod crashes;
+mod deaths;
 mod dice;
 mod drain;
 mod lane;
@@ -24,6 +25,13 @@ fn the_broker_and_the_model_agree_on_every_seed() {
     let list = |seed| operation::list(&mut Dice::new(seed ^ 0x5EED));
     let test = "the_broker_and_the_model_agree_on_every_seed";
     Kind { test, list, judge: world::judge }.run(20_000);
+}
+
+#[test]
+fn the_broker_and_the_model_agree_over_deaths_on_every_seed() {
+    let list = |seed| operation::list_of_lives(&mut Dice::new(seed ^ 0x11FE5));
+    let test = "the_broker_and_the_model_agree_over_deaths_on_every_seed";
+    Kind { test, list, judge: world::judge_lives }.run(20_000);
 }
 
 #[test]

@@ -66,6 +66,14 @@ const WEIGHTS: &[(Verb, usize)] = &[
     (Verb::CloseIntake, 1),
 ];
 
+/// How often the host ends in between, where everything is recorded.
+const ENDS: &[(Verb, usize)] = &[(Verb::Kill, 30), (Verb::LosePower, 10), (Verb::Stop, 10)];
+
+/// The operations of a run over several lives.
+pub(crate) fn list_of_lives(dice: &mut Dice) -> Vec<Operation> {
+    weighted(dice, &[WEIGHTS, ENDS].concat())
+}
+
 /// The operations of a run.
 pub(crate) fn list(dice: &mut Dice) -> Vec<Operation> {
     weighted(dice, WEIGHTS)

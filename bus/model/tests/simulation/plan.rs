@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use patchbay_bus::{
-    BreakerPolicy, BrokerConfig, BudgetPolicy, DeadLetterConfig, Fault, FaultClass, OnError, Order,
-    Overflow, QueueLimits, SubscriptionSpec, WhenFull,
+    BreakerPolicy, BrokerConfig, BudgetPolicy, DeadLetterConfig, DurabilityRule, Fault, FaultClass,
+    Level, OnError, Order, Overflow, QueueLimits, SubscriptionSpec, WhenFull,
 };
 use patchbay_model::{Said, Share, matching::is_topic};
 use patchbay_wire::TopicPattern;
@@ -33,6 +33,34 @@ pub(crate) fn config(dice: &mut Dice) -> BrokerConfig {
     config.dedup.window = Duration::from_millis(*dice.pick(&[50, 5_000]));
     config.dedup.max_keys = *dice.pick(&[0, 2, 100]);
     config
+}
+
+/// Everything is recorded, at one level or the other.
+pub(crate) fn durable_config(dice: &mut Dice) -> BrokerConfig {
+    let mut config = config(dice);
+    let levels = *dice.pick(&[[Level::Disk, Level::Process], [Level::Process, Level::Disk]]);
+    let rule = |(pattern, level)| DurabilityRule {
+        pattern: TopicPattern::parse(pattern).expect("a pattern"),
+        level,
+    };
+    config.durability =
+        ["a.>", ">", "$s.>"].into_iter().zip(levels.into_iter().cycle()).map(rule).collect();
+    // What was given up for want of room comes back when the journal was not told in time, and how
+    // long hosts have run is known as of the last record only.
+    config.dead_letters.when_full = WhenFull::Hold;
+    config.dedup.window = Duration::from_secs(86_400);
+    config
+}
+
+/// One that the journal knows: what waits is bounded by its backlog.
+pub(crate) fn durable_spec(dice: &mut Dice, number: usize) -> SubscriptionSpec {
+    let mut spec = spec(dice, number);
+    spec.overflow = Overflow::Reject;
+    spec.limits.bytes = 1 << 20;
+    spec.backlog.count = *dice.pick(&[4, 10, 1_000]);
+    spec.retry.max_age = Duration::from_secs(86_400);
+    spec.breaker = None;
+    spec
 }
 
 pub(crate) fn spec(dice: &mut Dice, number: usize) -> SubscriptionSpec {

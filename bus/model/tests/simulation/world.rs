@@ -6,13 +6,16 @@ use std::{
 };
 
 use patchbay_bus::{
-    Begin, Broker, BrokerConfig, Clock, ManualClock, Message, Park, Publisher, RedriveError, Split,
-    Subscription, Taken, Verdict,
+    Begin, Broker, BrokerConfig, Clock, ManualClock, Message, Order, Park, Publisher, RedriveError,
+    Split, Subscription, Taken, Verdict,
 };
 use patchbay_model::{Begins, Effect, Event, Limits, Moment, Said, Seen, Share, State, step};
 
+use patchbay_journal::SimStorage;
+
 use crate::{
     agreement::same,
+    deaths::Record,
     dice::Dice,
     lane::{Bell, Lane},
     operation::{Operation, Verb},
@@ -30,10 +33,16 @@ pub(crate) struct World {
     pub(crate) subscriptions: Vec<Arc<Subscription>>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) publishers: Vec<Publisher>,
-    revoked: BTreeSet<(usize, u64)>,
+    pub(crate) revoked: BTreeSet<(usize, u64)>,
     /// Messages that handlers hold, to publish because of.
     pub(crate) causes: Vec<Message>,
     pub(crate) last: u64,
+    /// Where everything is recorded.
+    pub(crate) record: Option<Record>,
+    pub(crate) config: BrokerConfig,
+    /// The order of every subscription that was made.
+    pub(crate) orders: Vec<Order>,
+    pub(crate) seed: u64,
     /// What happened, in words, if anybody wants to know.
     trace: Option<Found>,
 }
@@ -46,7 +55,13 @@ impl World {
         let clock = Arc::new(ManualClock::new());
         let unix_offset = clock.unix_ns() - clock.now_ns();
         let state = State::new(Limits::of(&config, unix_offset));
-        let broker = Broker::seeded(config, clock.clone(), seed);
+        let (broker, record) = if config.durability.is_empty() {
+            (Broker::seeded(config.clone(), clock.clone(), seed), None)
+        } else {
+            let (broker, record) =
+                Record::open(SimStorage::new(), &config, &clock, seed).expect("a first life");
+            (broker, Some(record))
+        };
         let publishers = ["one", "two"].map(|name| broker.publisher(name)).into();
         World {
             broker,
@@ -58,6 +73,10 @@ impl World {
             revoked: BTreeSet::new(),
             causes: Vec::new(),
             last: 0,
+            record,
+            config,
+            orders: Vec::new(),
+            seed,
             trace: None,
         }
     }
@@ -110,16 +129,23 @@ impl World {
                     self.tell(&Event::CloseIntake)?;
                 }
             }
+            Verb::Kill => self.die(dice)?,
+            Verb::LosePower => self.lose_power(dice)?,
+            Verb::Stop => self.stop(dice)?,
             Verb::Redrive => self.redrive(dice)?,
             Verb::Purge => self.purge(dice.below(6) as u64)?,
             _ if self.subscriptions.is_empty() => {}
             Verb::Enter => {
                 let (at, generation) = (dice.below(self.subscriptions.len()), 1 + dice.below(3));
-                self.enter(at, generation as u64)?;
+                if !self.is_orphan(at) {
+                    self.enter(at, generation as u64)?;
+                }
             }
             Verb::Share => {
                 let at = dice.below(self.subscriptions.len());
-                self.share(at, plan::share(dice))?;
+                if !self.is_orphan(at) {
+                    self.share(at, plan::share(dice))?;
+                }
             }
             Verb::Unroute => {
                 let at = dice.below(self.subscriptions.len());
@@ -185,7 +211,14 @@ impl World {
     // --- subscriptions ---
 
     pub(crate) fn subscribe(&mut self, dice: &mut Dice) -> Result<(), Disagreement> {
-        let spec = plan::spec(dice, self.subscriptions.len());
+        if let Some(at) = self.orphan() {
+            return self.adopt(at, dice);
+        }
+        let spec = match self.record {
+            None => plan::spec(dice, self.orders.len()),
+            Some(_) => plan::durable_spec(dice, self.orders.len()),
+        };
+        self.orders.push(spec.order);
         let made = self.broker.subscribe(spec.clone());
         same("intake closed", &made.is_err(), &self.state.closed)?;
         let Ok(subscription) = made else { return Ok(()) };
@@ -301,6 +334,7 @@ impl World {
         }
         if let Some(said) = said {
             lane.seat.record(position, verdict(&said, &message));
+            self.write_down();
             self.tell(&Event::Record { subscription, seat, position, said })?;
         }
         self.causes.insert(0, message);
@@ -401,8 +435,26 @@ pub(crate) fn judge(
     list: &[Operation],
     trace: Option<Found>,
 ) -> Result<(), Disagreement> {
+    run(plan::config, seed, list, trace)
+}
+
+/// The same where everything is recorded, and the host dies now and then.
+pub(crate) fn judge_lives(
+    seed: u64,
+    list: &[Operation],
+    trace: Option<Found>,
+) -> Result<(), Disagreement> {
+    run(plan::durable_config, seed, list, trace)
+}
+
+fn run(
+    config: fn(&mut Dice) -> BrokerConfig,
+    seed: u64,
+    list: &[Operation],
+    trace: Option<Found>,
+) -> Result<(), Disagreement> {
     let mut dice = Dice::new(seed);
-    let mut world = World::new(plan::config(&mut dice), seed);
+    let mut world = World::new(config(&mut dice), seed);
     world.trace = trace;
     for _ in 0..1 + dice.below(3) {
         world.subscribe(&mut dice)?;
