@@ -222,10 +222,20 @@ impl DeadLetters {
         mem::take(&mut lock(&self.shelf).given_up)
     }
 
-    /// Gives up those that died longer ago than `max_age`.
+    /// Gives up those that died longer ago than `max_age`, and what an earlier life left beyond the
+    /// bounds where the oldest has to go.
     pub(crate) fn expire(&self, unix_ns: u64) -> usize {
-        let Some(oldest) = unix_ns.checked_sub(nanoseconds(self.config.max_age)) else { return 0 };
         let mut shelf = lock(&self.shelf);
+        if self.config.when_full == WhenFull::DropOldest {
+            while shelf.letters.len() > self.config.max_count || shelf.bytes > self.config.max_bytes
+            {
+                let Some(oldest) = shelf.letters.pop_front() else { break };
+                shelf.bytes -= oldest.message.size();
+                shelf.given_up.extend(oldest.is_durable.then_some(oldest.number));
+                self.overwritten.fetch_add(1, Relaxed);
+            }
+        }
+        let Some(oldest) = unix_ns.checked_sub(nanoseconds(self.config.max_age)) else { return 0 };
         let mut gone = 0;
         while let Some(letter) = shelf.letters.pop_front_if(|letter| letter.at_unix_ns < oldest) {
             shelf.bytes -= letter.message.size();

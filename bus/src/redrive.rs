@@ -97,8 +97,9 @@ impl Broker {
         last.is_ok_and(|number| number == 0 || journal.wait(number, Level::Disk).is_ok())
     }
 
-    /// Gives up dead letters that are too old, and tells the journal of those that went.
-    pub(crate) fn tidy(&self) {
+    /// Gives up dead letters that are too old, and tells the journal of those that went. Happens by
+    /// itself once a minute; blocks while the journal writes.
+    pub fn tidy(&self) {
         let letters = &self.inner().dead_letters;
         let went = letters.expire(self.inner().clock.unix_ns());
         let gone = letters.take_given_up();

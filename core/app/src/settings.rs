@@ -15,7 +15,9 @@ mod shape;
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use patchbay_gateway::{GatewayLimits, limits::duration};
-use patchbay_host::{Durability, JournalSettings, Limits, Paths, PluginSettings};
+use patchbay_host::{
+    DeadLetterSettings, Durability, JournalSettings, Limits, Paths, PluginSettings,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     /// How safe the messages of which topics are (P-3).
     pub(crate) durability: Durability,
     pub(crate) journal: JournalSettings,
+    /// How many dead letters are kept (P-21).
+    pub(crate) dead_letters: DeadLetterSettings,
     pub(crate) gateway: GatewayLimits,
     pub(crate) log: LogSettings,
     /// How long a shutdown may take before it is cut short (P-35).
@@ -95,6 +99,7 @@ impl Settings {
             limits: self.limits.clone(),
             durability: self.durability.clone(),
             journal: self.journal.clone(),
+            dead_letters: self.dead_letters.clone(),
             plugins: self.plugins.clone(),
         }
     }

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod exchange;
+mod exposition;
 pub mod gateway;
 pub mod limits;
 mod message;

@@ -9,6 +9,7 @@ use patchbay_lifecycle::Track;
 
 use crate::{
     actors::registry::{RegistryMsg, tell},
+    audit,
     context::Context,
     handle::Shared,
     show,
@@ -64,6 +65,9 @@ async fn run(shared: &Shared, began: Instant, limit: Duration) -> ShutdownReport
     end_actors(shared).await;
     // 5. Threads of the host. One that waits for a plugin is left to the end of the process.
     let ledger = show::ledger(context);
+    if tokio::time::timeout(ACTOR_END, audit::tell(context)).await.is_err() {
+        tracing::warn!("what was dropped last is not in the audit log");
+    }
     if in_time {
         let context = Arc::clone(context);
         let stopped = tokio::task::spawn_blocking(move || {

@@ -16,6 +16,7 @@ use patchbay_pool::Monitor;
 use tokio::sync::watch;
 
 use crate::{
+    audit::Audit,
     dice::Dice,
     events::EventDesk,
     journal::Record,
@@ -41,6 +42,7 @@ pub(crate) struct Context {
     pub(crate) monitor: Monitor,
     pub(crate) record: Record,
     pub(crate) events: EventDesk,
+    pub(crate) audit: Audit,
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) promises: Arc<Promises>,
     /// Whether the end of the host has begun.
@@ -95,6 +97,7 @@ impl Context {
             settings: parts.settings,
             dice: Arc::new(Dice::new()),
             events: EventDesk::new(&parts.broker),
+            audit: Audit::default(),
             broker: parts.broker,
             loader: Loader::new(),
             store: parts.store,

@@ -9,7 +9,7 @@ use patchbay_bus::{Broker, Outgoing, Publisher};
 use patchbay_lifecycle::transition::{Entry, TransitionSpec};
 use serde::Serialize;
 
-use crate::view::{LogLine, StateChange};
+use crate::view::{DeadLettersView, LogLine, StateChange};
 
 /// On whose behalf the host publishes.
 const PRINCIPAL: &str = "$PB";
@@ -51,6 +51,12 @@ impl EventDesk {
             entry,
         };
         self.publish(&format!("$PB.transition.{}", spec.plugin), &progress);
+    }
+
+    /// The dead letters became full, or have room again.
+    pub(crate) fn dead_letters(&self, letters: &DeadLettersView) {
+        let what = if letters.is_full { "full" } else { "room" };
+        self.publish(&format!("$PB.dlq.{what}"), letters);
     }
 
     /// A plugin wrote a log line.

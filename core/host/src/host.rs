@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     actors::root::{RootArgs, RootSupervisor},
+    audit,
     context::{Context, Parts},
     error::StartError,
     handle::{HostHandle, Shared},
@@ -26,6 +27,7 @@ use crate::{
     orphans,
     publishing::Counter,
     settings::Settings,
+    telemetry::measures,
     transit::{self, kept::Promises},
 };
 
@@ -66,6 +68,7 @@ impl Host {
             max_message_bytes: settings.limits.payload_bytes,
             publish_timeout: settings.limits.publish_timeout,
             forward_patience: settings.limits.forward_patience,
+            dead_letters: settings.dead_letters.config(),
             durability: settings.durability.rules().to_vec(),
             dedup: DedupPolicy {
                 window: settings.journal.dedup_window,
@@ -101,6 +104,8 @@ impl Host {
             spare: first + GENERATIONS_EACH / 2,
         };
         let context = Arc::new(Context::new(parts));
+        context.audit.begin(&context);
+        measures::observe(&context);
 
         let (ready, tree) = oneshot::channel();
         let latest = Generation(first);
@@ -123,6 +128,7 @@ impl Host {
             end: watch::Sender::new(None),
         };
         tokio::spawn(orphans::watch(Arc::clone(&shared.context)));
+        tokio::spawn(audit::watch(Arc::clone(&shared.context)));
         unfinished.resume(&shared.context);
         Ok(HostHandle::new(Arc::new(shared)))
     }

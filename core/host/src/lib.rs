@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod actors;
+mod audit;
 mod closing;
 mod context;
 mod dice;
@@ -44,7 +45,10 @@ pub use self::{
     letters::LetterFilter,
     operations::{LetterJob, LetterWork},
     publishing::{EventTap, MessageTap, NewMessage, Room},
-    settings::{Durability, JournalSettings, Limits, Paths, PluginSettings, Settings},
+    settings::{
+        DeadLetterSettings, Durability, JournalSettings, Limits, OnFull, Paths, PluginSettings,
+        Settings,
+    },
     transit::{
         probes::{Expectation, Probe},
         request::TransitionRequest,

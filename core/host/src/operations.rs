@@ -272,6 +272,8 @@ impl Unfinished {
                 let (kind, id) = (operation.job.work.verb(), &operation.id);
                 let next = operation.lock().next;
                 tracing::info!(target: "audit", kind, id, next, "resumed");
+                let kept = Arc::clone(&operation);
+                let _kept = tokio::task::spawn_blocking(move || kept.keep()).await;
                 run(Arc::clone(&context), operation, letters).await;
             });
         }

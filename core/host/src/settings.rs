@@ -3,6 +3,7 @@
 //! Plain values with defaults: files, environment and precedence are the app's matter. Every limit
 //! of the host has its name here.
 
+mod dead_letters;
 mod durability;
 mod journal;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::{
+    dead_letters::{DeadLetterSettings, OnFull},
     durability::{Durability, DurabilityError},
     journal::{JournalSettings, OnCorruption},
 };
@@ -36,6 +38,9 @@ pub struct Settings {
     /// Where durable messages are kept.
     #[serde(default)]
     pub journal: JournalSettings,
+    /// How many dead letters are kept.
+    #[serde(default)]
+    pub dead_letters: DeadLetterSettings,
     /// Settings of single plugins, by name.
     #[serde(default)]
     pub plugins: BTreeMap<String, PluginSettings>,
@@ -83,6 +88,9 @@ pub struct Limits {
     /// Period at which quarantined libraries are looked at again.
     #[serde(with = "duration")]
     pub quarantine_recheck: Duration,
+    /// Longest time until what was dropped stands in the audit log.
+    #[serde(with = "duration")]
+    pub audit_interval: Duration,
     /// Largest payload, bytes.
     pub payload_bytes: usize,
     /// Longest wait of a publish that may wait for room.
@@ -152,6 +160,7 @@ impl Settings {
             limits: Limits::default(),
             durability: Durability::default(),
             journal: JournalSettings::default(),
+            dead_letters: DeadLetterSettings::default(),
             plugins: BTreeMap::new(),
         }
     }
@@ -161,10 +170,9 @@ impl Settings {
     /// # Errors
     /// [`StartError::Setting`], naming the setting.
     pub fn check(&self) -> Result<(), StartError> {
-        self.journal.check().map_err(|(setting, problem)| StartError::Setting {
-            setting: setting.to_owned(),
-            problem,
-        })?;
+        self.journal.check().and_then(|()| self.dead_letters.check()).map_err(
+            |(setting, problem)| StartError::Setting { setting: setting.to_owned(), problem },
+        )?;
         let limits = &self.limits;
         let counts = [
             ("limits.payload_bytes", limits.payload_bytes),
@@ -178,6 +186,7 @@ impl Settings {
             ("limits.init_timeout", limits.init_timeout),
             ("limits.call_timeout", limits.call_timeout),
             ("limits.quarantine_recheck", limits.quarantine_recheck),
+            ("limits.audit_interval", limits.audit_interval),
         ];
         let zero = counts.iter().find(|(_, count)| *count == 0).map(|(setting, _)| setting);
         let none = durations.iter().find(|(_, it)| it.is_zero()).map(|(setting, _)| setting);
@@ -204,6 +213,7 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(30),
             plugin_shutdown_timeout: Duration::from_secs(5),
             quarantine_recheck: Duration::from_secs(10),
+            audit_interval: Duration::from_secs(1),
             payload_bytes: 8 << 20,
             publish_timeout: Duration::from_secs(5),
             forward_patience: Duration::from_millis(1),

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 pub(crate) use self::mapped::generations;
 use crate::{
+    audit,
     context::{Context, Phase},
     journal, moment, orphans,
     publishing::seen,
@@ -270,7 +271,9 @@ pub(crate) fn status(context: &Context, snapshot: &Snapshot, ready: bool) -> Hos
     for view in ledger(context) {
         sum_up(&mut sum, &view);
     }
+    let dead_letters = audit::show_letters(context, [sum.dead_pending]);
     let lost = matches!(phase, Phase::Lost(_));
+    let well = context.record.health().0.is_well() && !dead_letters.is_full;
     let word = match phase {
         Phase::Running if !ready => "starting",
         Phase::Running => "running",
@@ -284,12 +287,8 @@ pub(crate) fn status(context: &Context, snapshot: &Snapshot, ready: bool) -> Hos
         started_at: moment::text(context.started_unix_ns),
         phase: word.to_owned(),
         ready: ready && word == "running",
-        health: if failing || lost || quarantined > 0 || !context.record.health().0.is_well() {
-            "degraded"
-        } else {
-            "healthy"
-        }
-        .to_owned(),
+        health: if failing || lost || quarantined > 0 || !well { "degraded" } else { "healthy" }
+            .to_owned(),
         plugins,
         quarantined,
         unload: match patchbay_loader::effective() {
@@ -298,6 +297,7 @@ pub(crate) fn status(context: &Context, snapshot: &Snapshot, ready: bool) -> Hos
         },
         durability: journal::durability(&context.broker.config().durability).to_owned(),
         journal: context.record.health().0.label().to_owned(),
+        dead_letters,
         ledger: sum,
     }
 }

@@ -4,6 +4,7 @@
 //! It belongs to the plugin *name*: a new version goes on counting where the old one stopped.
 
 pub(crate) mod logs;
+pub(crate) mod measures;
 pub(crate) mod metrics;
 pub(crate) mod spans;
 pub(crate) mod trace;

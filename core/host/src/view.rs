@@ -17,8 +17,8 @@ mod telemetry;
 
 pub use self::{
     bus::{
-        DeadLetterView, DroppedView, FailureRecord, HostStatus, LedgerView, Published, SeenMessage,
-        ShutdownReport, TopicView, UnfinishedPlugin,
+        DeadLetterView, DeadLettersView, DroppedView, FailureRecord, HostStatus, LedgerView,
+        Published, SeenMessage, ShutdownReport, TopicView, UnfinishedPlugin,
     },
     journal::{
         DamageView, DedupView, JournalView, LevelRule, OrphanView, PurgedView, RecoveryView,
@@ -30,5 +30,5 @@ pub use self::{
         RescanReport, StateChange, SubscriptionView, WorkersView,
     },
     supervision::{BreakerView, SetbackView, SupervisionView, WrittenOffView},
-    telemetry::{EventView, LogLine, MetricView, SpanView},
+    telemetry::{EventView, LogLine, MeasureKind, MeasureView, MetricView, SpanView},
 };

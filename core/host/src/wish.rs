@@ -70,7 +70,10 @@ impl Wish {
                 count: self.queue_count as usize,
                 bytes: usize::try_from(it.queue.bytes).unwrap_or(usize::MAX),
             },
-            backlog: QueueLimits::BACKLOG,
+            backlog: QueueLimits {
+                count: it.queue.backlog.count as usize,
+                bytes: usize::try_from(it.queue.backlog.bytes).unwrap_or(usize::MAX),
+            },
             overflow: match it.queue.overflow {
                 manifest::Overflow::Reject => Overflow::Reject,
                 manifest::Overflow::Block => Overflow::Block,

@@ -37,7 +37,8 @@ pub use self::{
     requires::Dependency,
     schema::schema,
     subscription::{
-        KeySource, OnError, Order, Overflow, QueueManifest, RetryManifest, SubscriptionManifest,
+        BacklogManifest, KeySource, OnError, Order, Overflow, QueueManifest, RetryManifest,
+        SubscriptionManifest,
     },
     transition::{OnDrainTimeout, ProbeAnswer, ProbeManifest, TransitionManifest},
     worker_pool::WorkerPoolManifest,

@@ -17,6 +17,8 @@ use crate::{
 /// Most subscriptions a manifest may have.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 const QUEUE_BYTES: std::ops::RangeInclusive<u64> = 1024..=64 << 30;
+const BACKLOG_BYTES: std::ops::RangeInclusive<u64> = 1024..=1 << 50;
+const BACKLOG_COUNT: std::ops::RangeInclusive<u32> = 1..=1_000_000_000;
 pub(crate) const QUEUE_COUNT: std::ops::RangeInclusive<u32> = 1..=16 << 20;
 const BACKOFF: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(3_600);
@@ -94,6 +96,21 @@ pub struct QueueManifest {
     pub bytes: u64,
     /// What happens to a message that finds it full.
     pub overflow: Overflow,
+    /// Bounds of what may wait in the journal; beyond them a durable publish is refused.
+    pub backlog: BacklogManifest,
+}
+
+/// Bounds of what waits for one subscription in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BacklogManifest {
+    /// Most messages.
+    #[schemars(range(min = 1, max = 1000000000))]
+    pub count: u32,
+    /// Most bytes, such as `64GiB`.
+    #[serde(serialize_with = "serialize_bytes")]
+    #[schemars(with = "crate::schema::Size")]
+    pub bytes: u64,
 }
 
 /// What happens to a message that finds a queue full.
@@ -315,15 +332,44 @@ impl QueueManifest {
                 .get("bytes", |at, report| at.bytes(QUEUE_BYTES, report))
                 .unwrap_or(defaults.bytes),
             overflow: fields.get("overflow", Overflow::read).unwrap_or_default(),
+            backlog: fields.get("backlog", BacklogManifest::read).unwrap_or_default(),
         };
         fields.finish();
         Some(queue)
     }
 }
 
+impl BacklogManifest {
+    fn read(at: At<'_>, report: &mut Report) -> Option<BacklogManifest> {
+        let mut fields = at.fields(report)?;
+        let defaults = BacklogManifest::default();
+        let backlog = BacklogManifest {
+            count: fields
+                .get("count", |at, report| at.count(BACKLOG_COUNT, report))
+                .unwrap_or(defaults.count),
+            bytes: fields
+                .get("bytes", |at, report| at.bytes(BACKLOG_BYTES, report))
+                .unwrap_or(defaults.bytes),
+        };
+        fields.finish();
+        Some(backlog)
+    }
+}
+
+impl Default for BacklogManifest {
+    fn default() -> BacklogManifest {
+        BacklogManifest { count: 1_000_000, bytes: 4 << 30 }
+    }
+}
+
 impl Default for QueueManifest {
     fn default() -> QueueManifest {
-        QueueManifest { count: None, bytes: 64 << 20, overflow: Overflow::default() }
+        QueueManifest {
+            count: None,
+            bytes: 64 << 20,
+            overflow: Overflow::default(),
+            backlog: BacklogManifest::default(),
+        }
     }
 }
 

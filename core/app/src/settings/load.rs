@@ -8,7 +8,7 @@ use std::{
 };
 
 use patchbay_gateway::GatewayLimits;
-use patchbay_host::{Durability, JournalSettings, Limits, Paths};
+use patchbay_host::{DeadLetterSettings, Durability, JournalSettings, Limits, Paths};
 use serde_json::Value;
 
 use super::{
@@ -86,6 +86,7 @@ fn defaults(home: &Home) -> Settings {
         limits: Limits::default(),
         durability: Durability::default(),
         journal: JournalSettings::default(),
+        dead_letters: DeadLetterSettings::default(),
         gateway: GatewayLimits::default(),
         // The actor framework names its actor with every line below its level.
         log: LogSettings { format: LogForm::Text, filter: "info,ractor=warn".to_owned() },

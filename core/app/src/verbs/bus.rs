@@ -18,6 +18,7 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
              plugins      {plugins}\n\
              messages     {} accepted, {} queued, {} delayed, {} in flight, {} done, \
              {} forwarded, {} dead, {} dropped; {} retried\n\
+             dead letters {} of at most {}{}\n\
              durability   {}, journal {}\n\
              unloading    {}{}",
             status.host_id,
@@ -34,6 +35,12 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
             sum.dead,
             dropped(sum),
             sum.retried,
+            status.dead_letters.count,
+            status.dead_letters.max_count,
+            match status.dead_letters.pending {
+                0 => String::new(),
+                count => format!("; FULL: {count} stay in their queues"),
+            },
             status.durability,
             status.journal,
             status.unload,

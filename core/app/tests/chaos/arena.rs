@@ -15,7 +15,7 @@ use patchbay_testkit::{
         Cause, Dead, Event, Expectations, LedgerTerms, Listener, Published, Records, Tag, Verdict,
         check,
     },
-    eventually, fixture,
+    eventually, fixture, tether,
 };
 use serde_json::{Value, json};
 
@@ -112,13 +112,11 @@ impl Arena {
     pub(crate) fn try_start(&mut self) -> bool {
         assert!(self.host.is_none(), "a host runs");
         let log = File::options().create(true).append(true).open(self.path("up.log"));
-        let mut words = self.through.iter().map(String::as_str);
         let binary = env!("CARGO_BIN_EXE_patchbay");
+        let through = self.through.iter().map(String::as_str);
+        let mut words = through.chain(tether().iter().copied()).chain([binary]);
         let mut command = Command::new(words.next().unwrap_or(binary));
         command.args(words);
-        if !self.through.is_empty() {
-            command.arg(binary);
-        }
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PATCHBAY")) {
             command.env_remove(name);
         }

@@ -67,7 +67,9 @@ fn a_redrive_whose_host_was_killed_is_finished_by_the_next_one_and_nothing_comes
     up.signal("KILL");
     up.ended();
     let mut up = home.up();
-    let resumed = until(&home, &id, |it| done(it) > done(&told));
+    let found = home.ok(&["operation", "show", &id]);
+    assert!(done(&found) >= done(&told), "{found}");
+    let resumed = until(&home, &id, |it| done(it) > done(&found));
     assert_eq!((&resumed["resumed"], &resumed["kind"]), (&1.into(), &"redrive".into()));
     // And once more.
     up.signal("KILL");

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use patchbay_testkit::{eventually, fixture, repository};
+use patchbay_testkit::{eventually, fixture, repository, tether};
 use serde_json::Value;
 
 /// Longest wait for anything: only a broken test takes it.
@@ -69,8 +69,13 @@ impl Home {
 
     /// The binary in this home, with an environment of its own.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
+        self.started_with(&[], args)
+    }
+
+    fn started_with(&self, with: &[&str], args: &[&str]) -> Command {
         let binary = env!("CARGO_BIN_EXE_patchbay");
-        let mut words = self.through.iter().map(String::as_str).chain([binary]);
+        let through = self.through.iter().map(String::as_str);
+        let mut words = through.chain(with.iter().copied()).chain([binary]);
         let mut command = Command::new(words.next().unwrap_or(binary));
         command.args(words);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PATCHBAY")) {
@@ -175,7 +180,7 @@ impl Home {
     pub(crate) fn up_with(&self, args: &[&str]) -> Up {
         let log = self.path("up.log");
         let file = fs::File::options().create(true).append(true).open(&log).expect("a log");
-        let mut command = self.command(&[&["up"], args].concat());
+        let mut command = self.started_with(tether(), &[&["up"], args].concat());
         command.stdout(Stdio::piped()).stderr(file);
         let mut child = command.spawn().expect("the binary");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Route;
 use crate::{
     exchange::{Body, Params},
+    exposition,
     gateway::{Gateway, StopRequest},
     problem::ApiError,
     stream::{Item, respond},
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route { path: "/livez", methods: &["GET"], answer: get(livez) },
         Route { path: "/readyz", methods: &["GET"], answer: get(readyz) },
         Route { path: "/health", methods: &["GET"], answer: get(health) },
+        Route { path: "/metrics", methods: &["GET"], answer: get(metrics) },
         Route { path: "/openapi.json", methods: &["GET"], answer: get(openapi) },
         Route { path: "/api/v1/status", methods: &["GET"], answer: get(status) },
         Route { path: "/api/v1/generations", methods: &["GET"], answer: get(generations) },
@@ -110,6 +112,11 @@ async fn health(State(gateway): State<Gateway>) -> Json<Health> {
         (plugin.name, PluginHealth { state: plugin.state, health: plugin.health, failure })
     });
     Json(Health { status: health, phase, ready, plugins: plugins.collect() })
+}
+
+async fn metrics(State(gateway): State<Gateway>) -> Response {
+    let kind = HeaderValue::from_static(exposition::KIND);
+    ([(CONTENT_TYPE, kind)], exposition::text(&gateway.host.measures())).into_response()
 }
 
 async fn openapi() -> Response {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::support::{Answer, Served};
 
-fn check(answer: &Answer, status: u16, code: &str) -> Value {
+pub(crate) fn check(answer: &Answer, status: u16, code: &str) -> Value {
     let problem = answer.json();
     assert_eq!((answer.status, problem["code"].as_str()), (status, Some(code)), "{problem}");
     assert_eq!(answer.kind, "application/problem+json");

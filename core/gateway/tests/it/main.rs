@@ -4,5 +4,7 @@ mod document;
 mod errors;
 mod letters;
 mod messages;
+mod metrics;
+mod refusals;
 mod support;
 mod transitions;

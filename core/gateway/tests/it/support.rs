@@ -1,17 +1,23 @@
 //! A host in a temporary home, and requests to its router.
 
+use std::{path::Path, time::Duration};
+
 use axum::{Router, body::Body};
 use http_body_util::BodyExt;
 use patchbay_gateway::{Gateway, GatewayLimits, router};
 use patchbay_host::{Host, HostHandle, Settings};
+use patchbay_testkit::{Home, fixture, repository};
 use serde_json::Value;
 use tower::ServiceExt;
+
+/// Longest wait for anything; far beyond what anything takes.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) struct Served {
     pub(crate) host: HostHandle,
     pub(crate) gateway: Gateway,
     router: Router,
-    _home: tempfile::TempDir,
+    pub(crate) home: Home,
 }
 
 pub(crate) struct Answer {
@@ -22,11 +28,16 @@ pub(crate) struct Answer {
 
 impl Served {
     pub(crate) async fn new(limits: GatewayLimits) -> Served {
-        let home = tempfile::tempdir().expect("a folder");
-        let host = Host::start(Settings::of_home(home.path())).await.expect("a host");
-        host.ready(std::time::Duration::from_secs(60)).await.expect("a host that is ready");
+        let home = Home::new();
+        let settings = Settings::of_home(home.path());
+        Served::with(home, settings, limits).await
+    }
+
+    pub(crate) async fn with(home: Home, settings: Settings, limits: GatewayLimits) -> Served {
+        let host = Host::start(settings).await.expect("a host");
+        host.ready(LONG).await.expect("a host that is ready");
         let gateway = Gateway::new(host.clone(), limits);
-        Served { host, gateway: gateway.clone(), router: router(gateway), _home: home }
+        Served { host, gateway: gateway.clone(), router: router(gateway), home }
     }
 
     /// Sends `METHOD path` with a body; a body of several lines is sent as NDJSON.
@@ -47,9 +58,30 @@ impl Served {
         Answer { status, kind: kind.unwrap_or_default(), body }
     }
 
-    pub(crate) async fn end(self) {
-        let report = self.host.shutdown(std::time::Duration::from_secs(60)).await;
+    /// Asks until the answer is as wanted.
+    pub(crate) async fn until(
+        &self,
+        request: &str,
+        body: &str,
+        accept: impl Fn(&Answer) -> bool,
+    ) -> Answer {
+        let end = tokio::time::Instant::now() + LONG;
+        loop {
+            let answer = self.ask(request, body).await;
+            if accept(&answer) {
+                return answer;
+            }
+            let said = String::from_utf8_lossy(&answer.body);
+            assert!(tokio::time::Instant::now() < end, "in vain: {request}: {said}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Ends the host; the home is there as long as the answer is kept.
+    pub(crate) async fn end(self) -> Home {
+        let report = self.host.shutdown(LONG).await;
         assert!(report.clean, "{report:?}");
+        self.home
     }
 }
 
@@ -63,4 +95,24 @@ impl Answer {
         let lines = self.body.split(|b| *b == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).expect("a line of JSON")).collect()
     }
+}
+
+/// Puts a plugin `echo` with these subscriptions into a home: it does what a payload says (see the
+/// fixture).
+pub(crate) fn enable_echo(home: &Home, subscriptions: &Value) {
+    let rest = format!(",\"subscriptions\":{subscriptions}");
+    let quoted = |text: &str| format!("{text:?}");
+    let built = fixture::build_c(
+        &repository::root().join("core/host/tests/fixtures/obedient.c"),
+        &[
+            ("NAME", &quoted("echo")),
+            ("VERSION", &quoted("1.0.0")),
+            ("VERSION_TOKEN", &quoted("1_0_0")),
+            ("REST", &quoted(&rest)),
+            ("BAD", &quoted("")),
+        ],
+        Path::new(env!("CARGO_TARGET_TMPDIR")),
+    );
+    let place = home.install(&built, "libecho.so");
+    home.link("echo", &place);
 }

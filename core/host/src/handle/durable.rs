@@ -1,11 +1,12 @@
-//! The journal, and what waits in it for plugins that are gone, from outside.
+//! The journal, what waits in it for plugins that are gone, and what is counted, from outside.
 
 use super::HostHandle;
 use crate::{
     closing,
     error::HostError,
     orphans,
-    view::{DamageView, JournalView, OrphanView, PurgedView},
+    telemetry::measures,
+    view::{DamageView, JournalView, MeasureView, OrphanView, PurgedView},
 };
 
 // === impl HostHandle ===
@@ -28,6 +29,12 @@ impl HostHandle {
     pub fn keeps_what_it_accepts(&self) -> bool {
         let durable = !self.context().broker.config().durability.is_empty();
         !durable || self.context().record.health().0.accepts()
+    }
+
+    /// What the host counts of itself, at this moment; rows of one name stand together.
+    #[must_use]
+    pub fn measures(&self) -> Vec<MeasureView> {
+        measures::all(self.context())
     }
 
     /// Subscriptions whose plugin is gone.

@@ -71,7 +71,8 @@ pub struct HostStatus {
     pub phase: String,
     /// Whether every enabled plugin has started or failed.
     pub ready: bool,
-    /// `healthy`, or `degraded` when a plugin failed or a library is quarantined.
+    /// `healthy`, or `degraded` when a plugin failed, a library is quarantined, the journal is not
+    /// well or the dead letters are full.
     pub health: String,
     /// How many plugins are in each state.
     pub plugins: BTreeMap<String, u32>,
@@ -84,8 +85,31 @@ pub struct HostStatus {
     pub durability: String,
     /// State of the journal: `ready`, `full`, `failed` or `degraded`.
     pub journal: String,
+    /// The dead letters, and whether they are full.
+    pub dead_letters: DeadLettersView,
     /// Sum over all subscriptions.
     pub ledger: LedgerView,
+}
+
+/// The dead letters of the host as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLettersView {
+    /// How many there are.
+    pub count: u64,
+    /// Bytes of their messages.
+    pub bytes: u64,
+    /// How many there may be.
+    pub max_count: u64,
+    /// How many bytes there may be.
+    pub max_bytes: u64,
+    /// Dead deliveries that stay in their queues because there is no room.
+    pub pending: u64,
+    /// Whether something stays in its queue for want of room.
+    pub is_full: bool,
+    /// Letters that went to make room for later ones, since the host started.
+    pub overwritten: u64,
+    /// Letters that went because of their age, since the host started.
+    pub outdated: u64,
 }
 
 /// Answer to a publish (P-3).

@@ -60,6 +60,31 @@ pub struct MetricView {
     pub p99: Option<f64>,
 }
 
+/// What the host counts of itself, at one moment: one row of `GET /metrics`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasureView {
+    /// Name, with dots.
+    pub name: String,
+    /// Kind.
+    pub kind: MeasureKind,
+    /// What it says.
+    pub help: String,
+    /// Attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// Value.
+    pub value: u64,
+}
+
+/// What may be done with a measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeasureKind {
+    /// It only grows while the host lives.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
 /// A finished span of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpanView {

@@ -100,6 +100,7 @@ fn the_example_that_ships_is_valid_and_keeps_business_topics_on_disk() {
     assert!(settings.host().check().is_ok());
     assert!(settings.durability.rules().iter().all(|rule| rule.level.label() == "disk"));
     assert_eq!(settings.journal, JournalSettings::default(), "it says what holds anyway");
+    assert_eq!(settings.dead_letters, DeadLetterSettings::default(), "and here");
 }
 
 #[test]

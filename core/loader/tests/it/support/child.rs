@@ -22,9 +22,12 @@ pub(crate) fn case() -> Option<String> {
 
 /// Runs the test of that full name in a child, as that case.
 pub(crate) fn run(test: &str, case: &str) -> End {
+    // A process that is ended so removes no folder of its own: they are all made in here.
+    let folder = tempfile::tempdir().expect("a folder");
     let status: ExitStatus = Command::new(std::env::current_exe().expect("this executable"))
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(CASE, case)
+        .env("TMPDIR", folder.path())
         // No core file, and no noise in the report of the tests.
         .stdout(Stdio::null())
         .stderr(Stdio::null())

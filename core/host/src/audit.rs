@@ -1,0 +1,127 @@
+//! What is given up is said (P-1): deliveries that were dropped and dead letters that had to go, one
+//! line in the audit log for each subscription and reason, with how many since the line before.
+//!
+//! Drops come at the rate of messages, lines must not: they are told together, at an interval, and
+//! once more at the end of the host. So the counts of all lines of a run add up to the ledger.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{context::Context, show, view::DeadLettersView};
+
+/// What was told.
+#[derive(Debug, Default)]
+pub(crate) struct Audit(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    /// Dropped, by plugin and pattern, by reason.
+    dropped: HashMap<(String, String), BTreeMap<String, u64>>,
+    /// Dead letters given up, by reason.
+    letters: BTreeMap<&'static str, u64>,
+    /// Whether the dead letters were full.
+    is_full: bool,
+}
+
+// === impl Audit ===
+
+impl Audit {
+    /// Tells what earlier hosts dropped, as far as the journal knows: later lines count from there.
+    pub(crate) fn begin(&self, context: &Context) {
+        self.sweep(context, "deliveries were dropped before this start");
+    }
+
+    fn sweep(&self, context: &Context, what: &str) {
+        let ledger = show::ledger(context);
+        let letters = show_letters(context, ledger.iter().map(|row| row.dead_pending));
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals: HashMap<(String, String), BTreeMap<String, u64>> = HashMap::new();
+        for row in ledger {
+            let reasons = totals.entry((row.plugin, row.pattern)).or_default();
+            for (reason, count) in row.dropped {
+                *reasons.entry(reason).or_default() += count;
+            }
+        }
+        for ((plugin, pattern), reasons) in &totals {
+            let before = told.dropped.get(&(plugin.clone(), pattern.clone()));
+            for (reason, total) in reasons {
+                let told = before.and_then(|before| before.get(reason)).copied().unwrap_or(0);
+                // A subscription that was purged and made again counts from the beginning.
+                let count = if told > *total { *total } else { total - told };
+                if count > 0 {
+                    tracing::info!(target: "audit", plugin, pattern, reason, count, total, "{what}");
+                }
+            }
+        }
+        told.dropped = totals;
+        for (reason, total) in [("drop_oldest", letters.overwritten), ("max_age", letters.outdated)]
+        {
+            let before = told.letters.insert(reason, total).unwrap_or(0);
+            let count = total.saturating_sub(before);
+            if count > 0 {
+                tracing::info!(target: "audit", reason, count, total, "dead letters given up");
+            }
+        }
+        if std::mem::replace(&mut told.is_full, letters.is_full) != letters.is_full {
+            drop(told);
+            alarm(context, &letters);
+        }
+    }
+}
+
+/// The dead letters became full, or have room again.
+fn alarm(context: &Context, letters: &DeadLettersView) {
+    let DeadLettersView { count, pending, .. } = letters;
+    if letters.is_full {
+        tracing::warn!(
+            count,
+            pending,
+            "the dead letters are full: what dies stays in its queue, and a queue with too many of \
+             these gets nothing more; `patchbay dlq redrive` or `purge` makes room"
+        );
+    } else {
+        tracing::info!(count, "the dead letters have room again");
+    }
+    context.events.dead_letters(letters);
+}
+
+/// The dead letters of the host, and how many could not become one.
+pub(crate) fn show_letters(
+    context: &Context,
+    pending: impl IntoIterator<Item = u64>,
+) -> DeadLettersView {
+    let letters = context.broker.dead_letters();
+    let settings = &context.settings.dead_letters;
+    let pending = pending.into_iter().sum();
+    DeadLettersView {
+        count: letters.len() as u64,
+        bytes: letters.bytes() as u64,
+        max_count: settings.max_count as u64,
+        max_bytes: settings.max_bytes as u64,
+        pending,
+        is_full: pending > 0,
+        overwritten: letters.overwritten(),
+        outdated: letters.outdated(),
+    }
+}
+
+/// Tells what was given up, and the journal of the letters among it.
+pub(crate) async fn tell(context: &Arc<Context>) {
+    let context = Arc::clone(context);
+    let telling = move || {
+        context.broker.tidy();
+        context.audit.sweep(&context, "deliveries dropped");
+    };
+    // One that panicked has said so.
+    let _told = tokio::task::spawn_blocking(telling).await;
+}
+
+/// Tells for as long as the host lives.
+pub(crate) async fn watch(context: Arc<Context>) {
+    while !context.is_closing() {
+        tokio::time::sleep(context.settings.limits.audit_interval).await;
+        tell(&context).await;
+    }
+}
