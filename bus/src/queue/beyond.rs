@@ -72,11 +72,31 @@ impl Inbox {
         }
     }
 
+    /// Ends that it is cut off. Whether it was.
+    pub(crate) fn let_in(&self) -> bool {
+        self.lock().cut_off.since_unix_ns.take().is_some()
+    }
+
     fn is_worked_off(&self, state: &InboxState) -> bool {
         let (load, spilled) = (state.load(), state.intake.spilled());
         self.overflow == Overflow::Detach
             && load.count + load.stubs + spilled.count <= self.backlog.count / 2
             && load.bytes + spilled.bytes <= self.backlog.bytes / 2
+    }
+}
+
+// === impl InboxState ===
+
+impl InboxState {
+    /// Takes a delivery over that is a dead letter.
+    pub(crate) fn bury(&mut self) {
+        self.next_id += 1;
+        self.buried += 1;
+    }
+
+    /// How many it buried.
+    pub(crate) fn buried(&self) -> u64 {
+        self.buried
     }
 }
 

@@ -1,8 +1,7 @@
 //! Where publishers put deliveries. A lane swaps the whole vector out.
 //!
-//! Parking needs no fence anywhere: a seat sets its parked bit under the lock that the publisher
-//! holds when it looks, so no wake-up can be lost. The publisher looks only when the buffer was
-//! empty, and wakes one seat.
+//! Parking needs no fence: a seat sets its parked bit under the lock that the publisher holds when
+//! it looks, which it does when the buffer was empty, and wakes one seat. No wake-up can be lost.
 
 use std::{
     mem,
@@ -42,14 +41,12 @@ pub(crate) struct Inbox {
     max_waiters: usize,
 }
 
-/// What the inbox's lock guards. Publishers and lanes take it in turns, so it moves from core to
-/// core: what every publish reads comes first, on as few lines as can be.
+/// What the inbox's lock guards. It moves from core to core: what every publish reads comes first.
 #[repr(C)]
 pub(crate) struct InboxState {
     buffer: Vec<Delivery>,
     buffer_bytes: usize,
-    /// The next delivery id; with `base` it tells how many were taken over, so the ledger's left
-    /// side costs nothing.
+    /// The next delivery id; less `base` it is how many were taken over: the ledger's left side.
     pub(super) next_id: u64,
     /// What waits at the desk, as of its holder's last visit.
     desk: Load,
@@ -60,9 +57,8 @@ pub(crate) struct InboxState {
     closed: bool,
     /// Somebody else has what lay here: the routes have changed, or are about to.
     moved: bool,
-    is_ordered: bool,
-    /// Publishers asleep. Counted, not flagged: one that finds room must not silence the lanes for
-    /// another that still sleeps.
+    pub(super) is_ordered: bool,
+    /// Publishers asleep: a number, as one that finds room must not silence lanes for another.
     blocked: u32,
     later_bytes: usize,
     /// Deliveries whose time has not come, with it.
@@ -76,7 +72,7 @@ pub(crate) struct InboxState {
     wakes: Vec<Option<Arc<dyn Wake>>>,
     dropped: Dropped,
     /// Deliveries that were dead letters from the start.
-    buried: u64,
+    pub(super) buried: u64,
     pub(crate) cut_off: CutOff,
 }
 
@@ -173,16 +169,8 @@ impl Inbox {
         };
         let state = Mutex::new(state);
         let is_ordered = spec.order != Order::None;
-        Inbox {
-            state,
-            room: Condvar::new(),
-            limits,
-            backlog,
-            is_ordered,
-            overflow: spec.overflow,
-            journal,
-            max_waiters,
-        }
+        let (room, overflow) = (Condvar::new(), spec.overflow);
+        Inbox { state, room, limits, backlog, is_ordered, overflow, journal, max_waiters }
     }
 
     #[inline]
@@ -334,11 +322,6 @@ impl Inbox {
         }
     }
 
-    /// Ends that it is cut off. Whether it was.
-    pub(crate) fn let_in(&self) -> bool {
-        self.lock().cut_off.since_unix_ns.take().is_some()
-    }
-
     /// Ends the intake and lets everybody go who waits for room.
     pub(crate) fn close(&self, freed: &mut Wakes) {
         let mut state = self.lock();
@@ -366,12 +349,6 @@ impl InboxState {
         let fresh = self.buffer.is_empty();
         self.buffer.push(delivery);
         if fresh { self.nudge() } else { Nudge::default() }
-    }
-
-    /// Whether what needs no record has to wait for what does: nothing passes in an ordered queue.
-    #[inline]
-    pub(super) fn waits_in_line(&self) -> bool {
-        self.is_ordered && self.intake.has_sealed()
     }
 
     /// Takes a delivery over that has to wait until `due_ns`.
@@ -442,17 +419,6 @@ impl InboxState {
     pub(crate) fn drop_newest(&mut self) {
         self.next_id += 1;
         self.dropped.add(DropReason::Newest, 1);
-    }
-
-    /// Takes a delivery over that is a dead letter.
-    pub(crate) fn bury(&mut self) {
-        self.next_id += 1;
-        self.buried += 1;
-    }
-
-    /// How many it buried.
-    pub(crate) fn buried(&self) -> u64 {
-        self.buried
     }
 
     /// Takes a delivery id over, for a delivery that goes to the desk directly.

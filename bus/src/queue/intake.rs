@@ -102,6 +102,16 @@ impl Inbox {
     }
 }
 
+// === impl InboxState ===
+
+impl InboxState {
+    /// Whether what needs no record has to wait for what does: nothing passes in an ordered queue.
+    #[inline]
+    pub(super) fn waits_in_line(&self) -> bool {
+        self.is_ordered && self.intake.has_sealed()
+    }
+}
+
 // === impl Reached ===
 
 impl Reached {

@@ -454,8 +454,8 @@ impl Stage {
                 Check::Failed(_) => before.map_or(0, |checked| checked.failed) + 1,
             },
         };
-        let at = before.map_or_else(Instant::now, |checked| checked.at);
-        let at = if at.elapsed() < CHECKED_EVERY { at } else { Instant::now() };
+        let recent = before.map(|it| it.at).filter(|at| at.elapsed() < CHECKED_EVERY);
+        let at = recent.unwrap_or_else(Instant::now);
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         checks.insert(generation, Checked { at, failed });
         failed < rule.failures.max(1)
@@ -474,8 +474,7 @@ impl Stage {
 
     pub(super) fn incarnation(&self, generation: Generation) -> Result<Arc<Incarnation>, Refusal> {
         self.executor.station().incarnation(generation).ok_or_else(|| {
-            let reason = format!("generation {generation} is not there any more");
-            refused(FailureKind::Died, Lasting::Passing, reason)
+            refused(FailureKind::Died, Lasting::Passing, format!("generation {generation} is gone"))
         })
     }
 
