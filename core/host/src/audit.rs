@@ -9,7 +9,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{context::Context, show, view::DeadLettersView};
+use crate::{
+    context::Context,
+    show,
+    view::{DeadLettersView, LedgerView},
+};
 
 /// What was told.
 #[derive(Debug, Default)]
@@ -19,6 +23,8 @@ pub(crate) struct Audit(Mutex<Told>);
 struct Told {
     /// Dropped, by plugin and pattern, by reason.
     dropped: HashMap<(String, String), BTreeMap<String, u64>>,
+    /// Who was cut off because of its backlog, and how many messages had passed it by.
+    cut_off: HashMap<(String, String), (bool, u64)>,
     /// Dead letters given up, by reason.
     letters: BTreeMap<&'static str, u64>,
     /// Whether the dead letters were full.
@@ -39,6 +45,7 @@ impl Audit {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut totals: HashMap<(String, String), BTreeMap<String, u64>> = HashMap::new();
         for row in ledger {
+            told.cut_off(&row);
             let reasons = totals.entry((row.plugin, row.pattern)).or_default();
             for (reason, count) in row.dropped {
                 *reasons.entry(reason).or_default() += count;
@@ -67,6 +74,28 @@ impl Audit {
         if std::mem::replace(&mut told.is_full, letters.is_full) != letters.is_full {
             drop(told);
             alarm(context, &letters);
+        }
+    }
+}
+
+impl Told {
+    fn cut_off(&mut self, row: &LedgerView) {
+        let LedgerView { plugin, pattern, cut_off, passed, .. } = row;
+        if !cut_off && *passed == 0 {
+            return;
+        }
+        let now = (*cut_off, *passed);
+        let before = self.cut_off.insert((plugin.clone(), pattern.clone()), now);
+        let (was_cut_off, told) = before.unwrap_or_default();
+        if *cut_off && !was_cut_off {
+            tracing::warn!(target: "audit", plugin, pattern, "cut off: its backlog is full");
+        }
+        let count = passed.saturating_sub(told);
+        if count > 0 {
+            tracing::info!(target: "audit", plugin, pattern, count, total = passed, "passed by");
+        }
+        if was_cut_off && !cut_off {
+            tracing::info!(target: "audit", plugin, pattern, "let in again");
         }
     }
 }

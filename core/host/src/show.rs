@@ -160,6 +160,8 @@ fn ledger_of(station: &Station, queue: &Queue, past: &[Queue]) -> LedgerView {
         ..LedgerView::default()
     };
     add(&mut view, &queue.subscription.ledger());
+    let cut_off = queue.subscription.cut_off();
+    (view.cut_off, view.passed) = (cut_off.since_unix_ns.is_some(), cut_off.passed);
     let is_itself = |it: &Queue| Arc::ptr_eq(&it.subscription, &queue.subscription);
     for before in past.iter().filter(|it| !is_itself(it) && same_row(queue, it)) {
         add(&mut view, &before.subscription.ledger());
@@ -313,6 +315,8 @@ fn sum_up(sum: &mut LedgerView, view: &LedgerView) {
     sum.dead_pending += view.dead_pending;
     sum.retried += view.retried;
     sum.stale_settlements += view.stale_settlements;
+    sum.cut_off |= view.cut_off;
+    sum.passed += view.passed;
     for (reason, count) in &view.dropped {
         *sum.dropped.entry(reason.clone()).or_default() += count;
     }

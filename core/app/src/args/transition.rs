@@ -23,8 +23,8 @@ pub(crate) enum TransitionVerb {
     Abort(NameArgs),
     /// Bring the old version back, at any time before the end
     Rollback(NameArgs),
-    /// List the latest transition of every plugin
-    List,
+    /// List transitions, the latest first, also those of former lives of the host
+    List(ListArgs),
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +94,19 @@ pub(crate) struct StartArgs {
     /// Why, for those who look at it later
     #[arg(long, value_name = "TEXT")]
     pub(crate) why: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  patchbay transition list
+  patchbay transition list greeter --limit 5")]
+pub(crate) struct ListArgs {
+    /// Name of the plugin [default: all of them]
+    pub(crate) name: Option<PluginName>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
 }
 
 #[derive(Debug, Args)]

@@ -89,7 +89,11 @@ pub(super) async fn ledger(context: &Context) -> Result<(), Failure> {
                 [of.accepted, of.queued, of.delayed, of.in_flight, of.done, of.forwarded, of.dead];
             let [accepted, queued, delayed, in_flight, done, forwarded, dead] =
                 counts.map(|count| count.to_string());
-            let gone = if of.orphaned { " (gone)" } else { "" };
+            let gone = match (of.orphaned, of.cut_off) {
+                (true, _) => " (gone)",
+                (false, true) => " (cut off)",
+                (false, false) => "",
+            };
             rows.row([
                 format!("{}{gone}", of.plugin),
                 of.pattern.clone(),

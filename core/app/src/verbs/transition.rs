@@ -15,7 +15,8 @@ use tokio::time::sleep;
 
 use super::plugin;
 use crate::{
-    args::{StartArgs, StatusArgs, TransitionVerb},
+    args::{ListArgs, StartArgs, StatusArgs, TransitionVerb},
+    client::escaped,
     context::Context,
     failure::Failure,
     output::{note, print},
@@ -35,10 +36,7 @@ pub(super) async fn run(context: &Context, verb: TransitionVerb) -> Result<(), F
         TransitionVerb::Promote(args) => ask(context, &args.name, "promote").await,
         TransitionVerb::Abort(args) => ask(context, &args.name, "abort").await,
         TransitionVerb::Rollback(args) => ask(context, &args.name, "rollback").await,
-        TransitionVerb::List => {
-            let all: Vec<Report> = context.client.get("/api/v1/transitions").await?;
-            context.output.show(&all, |all| told::table(all))
-        }
+        TransitionVerb::List(args) => list(context, &args).await,
     }
 }
 
@@ -98,6 +96,16 @@ async fn status(context: &Context, args: &StatusArgs) -> Result<(), Failure> {
     }
 }
 
+async fn list(context: &Context, args: &ListArgs) -> Result<(), Failure> {
+    let of = args
+        .name
+        .as_ref()
+        .map_or(String::new(), |name| format!("&plugin={}", escaped(name.as_str())));
+    let path = format!("/api/v1/transitions?limit={}{of}", args.limit);
+    let all: Vec<Report> = context.client.get(&path).await?;
+    context.output.show(&all, |all| told::table(all))
+}
+
 async fn ask(context: &Context, name: &PluginName, verb: &str) -> Result<(), Failure> {
     let report: Report = context.client.post(&format!("{}/{verb}", path(name))).await?;
     context.output.show(&report, told::line)
@@ -117,7 +125,7 @@ async fn follow(context: &Context, name: &PluginName, mut report: Report) -> Res
     };
     loop {
         for entry in after(&report.entries, last.as_ref()) {
-            say(&told::entry(entry, &report))?;
+            say(&told::entry(entry))?;
             shown = Instant::now();
         }
         let so_far = told::figures(&report);

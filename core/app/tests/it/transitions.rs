@@ -133,3 +133,31 @@ fn what_makes_no_sense_is_refused_before_anything_starts() {
     assert_eq!(version(&home), "1.2.3");
     assert_eq!(home.ok(&["transition", "list"]), serde_json::json!([]));
 }
+
+#[test]
+fn a_transition_and_its_key_outlive_the_host() {
+    let (home, mut up) = serving();
+    let asked = start(&["--to", "1.3.0", "--key", "k", "--bake", "0s"]);
+    let first = home.ok(&asked);
+    let id = first["spec"]["id"].as_str().expect("an id").to_owned();
+    up.signal("TERM");
+    assert_eq!(up.ended(), 0);
+    let _up = home.up();
+    let list = home.ok(&["transition", "list", "echo", "--limit", "5"]);
+    assert_eq!((&list[0]["spec"]["id"], &list[1]), (&id.clone().into(), &Value::Null));
+    assert_eq!(
+        home.ok(&["transition", "status", "echo"])["report"]["outcome"]["kind"],
+        "completed"
+    );
+    let (status, one) = home.http("GET", &format!("/api/v1/transitions/{id}"), &[], &Value::Null);
+    assert_eq!((status, &one["spec"]["to"]["version"]), (200, &"1.3.0".into()));
+    // The same key means the same transition, by both faces; with other words it is refused.
+    assert_eq!(home.ok(&asked)["spec"]["id"], *id);
+    let (path, key) = ("/api/v1/plugins/echo/transition", ("idempotency-key", "k"));
+    let body = serde_json::json!({"to": "1.3.0", "bake_ms": 0});
+    let (status, again) = home.http("POST", path, &[key], &body);
+    assert_eq!((status, &again["spec"]["id"]), (202, &id.clone().into()), "{again}");
+    let other = home.run(&start(&["--to", "1.3.0", "--key", "k", "--strategy", "immediate"]));
+    other.failed(4, &["the key `k`", &id, "new key"]);
+    assert_eq!(home.ok(&["transition", "list"]).as_array().map(Vec::len), Some(1));
+}

@@ -14,10 +14,18 @@ use patchbay_lifecycle::transition::{Asked, Outline, Record, Report, TransitionS
 use serde::{Deserialize, Serialize};
 
 use super::{Route, idempotency};
-use crate::{exchange::Body, gateway::Gateway, problem::ApiError};
+use crate::{
+    exchange::{Body, Params},
+    gateway::Gateway,
+    problem::ApiError,
+};
 
 /// Whom a change is put down to: who may open the socket is the local administrator.
 const WHO: &str = "operator";
+/// Transitions that are listed unless the caller says otherwise.
+const LISTED: usize = 50;
+/// Most that are listed.
+const LISTED_MAX: usize = 1_000;
 
 pub(super) fn routes() -> Vec<Route> {
     let asking = |path, asked: Asked| Route { path, methods: &["POST"], answer: ask(asked) };
@@ -56,27 +64,39 @@ pub struct TransitionPlan {
 /// The latest transition of a plugin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransitionStatus {
-    /// In this life of the host.
+    /// The latest one, also of a former life of the host.
     pub report: Option<Report>,
     /// What is durable, also of a former life of the host.
     pub record: Option<Record>,
 }
 
+/// Which transitions are listed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    /// Those of this plugin; absent = of all.
+    plugin: Option<String>,
+    /// At most so many.
+    limit: Option<usize>,
+}
+
 type Reply<T> = Result<Json<T>, ApiError>;
 
-async fn list(State(gateway): State<Gateway>) -> Json<Vec<Report>> {
-    Json(gateway.host.transitions().into_iter().map(Arc::unwrap_or_clone).collect())
+async fn list(State(gateway): State<Gateway>, Params(query): Params<Query>) -> Reply<Vec<Report>> {
+    let all = gateway.host.transition_history(query.plugin.as_deref())?.into_iter();
+    let limit = query.limit.unwrap_or(LISTED).min(LISTED_MAX);
+    Ok(Json(all.take(limit).map(Arc::unwrap_or_clone).collect()))
 }
 
 async fn one(State(gateway): State<Gateway>, Path(id): Path<String>) -> Reply<Report> {
-    let mut all = gateway.host.transitions().into_iter();
+    let mut all = gateway.host.transition_history(None)?.into_iter();
     let found = all.find(|report| report.spec.id == id).map(Arc::unwrap_or_clone);
     found.map(Json).ok_or_else(|| {
         ApiError::new(
             StatusCode::NOT_FOUND,
             "unknown_transition",
             "no such transition",
-            format!("no plugin's latest transition has the id `{id}`"),
+            format!("no transition that is remembered has the id `{id}`"),
             "`patchbay transition list` shows them",
         )
     })
@@ -86,7 +106,8 @@ async fn status(
     State(gateway): State<Gateway>,
     Path(name): Path<String>,
 ) -> Reply<TransitionStatus> {
-    let report = gateway.host.transition(&name)?.map(Arc::unwrap_or_clone);
+    let latest = gateway.host.transition_history(Some(&name))?.into_iter().next();
+    let report = latest.map(Arc::unwrap_or_clone);
     let record = gateway.host.transition_record(&name)?;
     Ok(Json(TransitionStatus { report, record }))
 }

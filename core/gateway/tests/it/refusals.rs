@@ -22,6 +22,8 @@ async fn bounded(change: impl FnOnce(&mut Settings)) -> Served {
         {"topic": "small.*", "queue": {"count": 1}},
         {"topic": "disk.few", "queue": {"backlog": {"count": 2}}},
         {"topic": "disk.many"},
+        {"topic": "disk.buried", "queue": {"backlog": {"count": 2}, "overflow": "dead_letter"}},
+        {"topic": "disk.cut", "queue": {"backlog": {"count": 2}, "overflow": "detach"}},
     ]);
     enable_echo(&home, &subscriptions);
     let mut settings = Settings::of_home(home.path());
@@ -124,6 +126,35 @@ async fn every_refusal_of_a_publish_has_its_code_and_says_what_to_do() {
     // A repeat under its key is the first one, whatever is full.
     let again = r#"{"topic":"disk.many","text":"1","dedup_key":"k"}"#;
     assert_eq!(served.ask(PUBLISH, again).await.json()["duplicate"], true);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_backlog_that_says_so_makes_dead_letters_or_is_cut_off_and_either_is_seen() {
+    let served = bounded(|_| {}).await;
+    for (topic, routed) in [("disk.buried", [1, 1, 1, 1, 1]), ("disk.cut", [1, 1, 0, 0, 0])] {
+        let body = json!({"topic": topic}).to_string();
+        for routed in routed {
+            assert_eq!(served.ask(PUBLISH, &body).await.json()["routed"], routed, "{topic}");
+        }
+    }
+    let row = |rows: &Value, pattern: &str| {
+        let mut rows = rows.as_array().expect("rows").iter();
+        let row = rows.find(|row| row["pattern"] == pattern).expect("its row");
+        ["accepted", "queued", "dead", "cut_off", "passed"].map(|term| row[term].clone())
+    };
+    let rows = served.ask("GET /api/v1/ledger", "").await.json();
+    assert_eq!(json!(row(&rows, "disk.buried")), json!([5, 2, 3, false, 0]));
+    assert_eq!(json!(row(&rows, "disk.cut")), json!([2, 2, 0, true, 3]));
+    let letters = served.ask("GET /api/v1/dead-letters", "").await.json().to_string();
+    assert!(letters.contains("overflow"), "{letters}");
+    // Half of it is worked off: it gets the next one.
+    assert_eq!(served.ask("POST /api/v1/plugins/echo/resume", "").await.status, 200);
+    let empty = |rows: &Value| row(rows, "disk.cut")[1] == 0;
+    served.until("GET /api/v1/ledger", "", |answer| empty(&answer.json())).await;
+    assert_eq!(served.ask(PUBLISH, r#"{"topic":"disk.cut"}"#).await.json()["routed"], 1);
+    let rows = served.ask("GET /api/v1/ledger", "").await.json();
+    assert_eq!(json!(row(&rows, "disk.cut")[3..]), json!([false, 3]));
     served.end().await;
 }
 

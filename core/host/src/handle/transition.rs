@@ -315,7 +315,8 @@ impl HostHandle {
             let context = &shared.context;
             let station = context.station(&name);
             let (library, prepared) = library_of(context, &station, &request.to)?;
-            let pending = Pending { id: context.transition_id(), request, who, link: None };
+            let pending =
+                Pending { id: context.transition_id(), request, who, link: None, by_link: false };
             let spec = pending.judge(context, &station, &serving.prepared, &prepared)?;
             Ok(Judged { spec, pending, library, prepared, serving })
         };

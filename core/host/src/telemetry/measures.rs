@@ -22,7 +22,7 @@ const GAUGE: MeasureKind = MeasureKind::Gauge;
 /// One measure of a ledger, and where it stands in a row.
 type Term = (Known, fn(&LedgerView) -> u64);
 
-const TERMS: [Term; 11] = [
+const TERMS: [Term; 13] = [
     (("patchbay.subscription.accepted", COUNTER, "Deliveries accepted"), |row| row.accepted),
     (("patchbay.subscription.queued", GAUGE, "Deliveries ready to be handed off"), |row| {
         row.queued
@@ -49,6 +49,12 @@ const TERMS: [Term; 11] = [
     ),
     (("patchbay.subscription.orphaned", GAUGE, "1 when the plugin of it is gone"), |row| {
         u64::from(row.orphaned)
+    }),
+    (("patchbay.subscription.cut_off", GAUGE, "1 while its backlog has it passed over"), |row| {
+        u64::from(row.cut_off)
+    }),
+    (("patchbay.subscription.passed", COUNTER, "Messages that passed it by meanwhile"), |row| {
+        row.passed
     }),
 ];
 const DROPPED: Known = ("patchbay.subscription.dropped", COUNTER, "Deliveries dropped, by reason");

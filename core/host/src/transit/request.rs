@@ -74,6 +74,8 @@ pub(crate) struct Pending {
     pub(crate) request: TransitionRequest,
     pub(crate) who: String,
     pub(crate) link: Option<Link>,
+    /// Whether nobody asked for it but the link.
+    pub(crate) by_link: bool,
 }
 
 /// Where a link led before a request pointed it elsewhere.
@@ -183,6 +185,7 @@ impl Pending {
             request: TransitionRequest { force: true, ..TransitionRequest::default() },
             who: "watcher".to_owned(),
             link: None,
+            by_link: true,
         }
     }
 
@@ -200,8 +203,8 @@ impl Pending {
             remedy: "correct the request".to_owned(),
         };
         let strategy = self.request.strategy(to).map_err(wrong)?;
-        let by_link = self.link.is_none();
-        let terms = self.request.terms(context, from, to, &strategy, by_link).map_err(wrong)?;
+        let terms =
+            self.request.terms(context, from, to, &strategy, self.by_link).map_err(wrong)?;
         let request = Request {
             id: self.id.clone(),
             plugin: station.name().clone(),

@@ -40,6 +40,10 @@ pub struct LedgerView {
     pub stale_settlements: u64,
     /// Whether its plugin is gone: what is durable waits under its name.
     pub orphaned: bool,
+    /// Whether it is passed over until half of its backlog is worked off (`overflow: detach`).
+    pub cut_off: bool,
+    /// Durable messages that have passed it by for that reason. Not part of the sum.
+    pub passed: u64,
 }
 
 /// Dropped deliveries by reason, such as `unload`, `drop_oldest`, `expired`.

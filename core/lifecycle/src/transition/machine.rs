@@ -375,7 +375,8 @@ impl Transition {
 
     fn tell(&mut self, text: impl Into<String>, now: Now, out: &mut Vec<Effect>) {
         let phase = self.phase().to_owned();
-        let entry = Entry { at_unix_ns: now.unix_ns, phase, text: text.into() };
+        let (at_unix_ns, share) = (now.unix_ns, self.share);
+        let entry = Entry { at_unix_ns, phase, share, text: text.into() };
         if self.entries.len() >= ENTRIES_MAX {
             // The beginning says most; what is lost is in the middle.
             self.entries.remove(ENTRIES_MAX / 2);

@@ -21,6 +21,8 @@ pub struct Entry {
     pub at_unix_ns: u64,
     /// Where the transition stood: the word of its phase.
     pub phase: String,
+    /// Percentage of the messages that the candidate got.
+    pub share: u8,
     /// What happened, in a sentence without a period.
     pub text: String,
 }

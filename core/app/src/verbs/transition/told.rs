@@ -12,8 +12,8 @@ use patchbay_manifest::PluginName;
 use crate::output::{Rows, harmless};
 
 /// One line of progress.
-pub(super) fn entry(entry: &Entry, report: &Report) -> String {
-    progress(entry.at_unix_ns, &entry.phase, report.share, &harmless(&entry.text))
+pub(super) fn entry(entry: &Entry) -> String {
+    progress(entry.at_unix_ns, &entry.phase, entry.share, &harmless(&entry.text))
 }
 
 /// A line about where it stands now.
@@ -81,7 +81,7 @@ pub(super) fn table(all: &[Report]) -> String {
             outcome.map(|it| harmless(&it.to_string())).unwrap_or_default(),
         ]);
     }
-    rows.text("no plugin had a transition since the host was started")
+    rows.text("no plugin had a transition yet")
 }
 
 /// Where a plugin's latest transition stands.
@@ -90,7 +90,7 @@ pub(super) fn status(name: &PluginName, status: &TransitionStatus) -> String {
         let mut text = String::new();
         for one in &it.entries {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{}", entry(one, it));
+            let _ = writeln!(text, "{}", entry(one));
         }
         return text + &report(it);
     }
@@ -129,7 +129,8 @@ pub(super) fn report(report: &Report) -> String {
             latency(of, 0.99),
         ]);
     }
-    text.push_str(&rows.text(""));
+    text.push_str(rows.text("").trim_end());
+    text.push('\n');
     if let Some(left) = report.bake_left_ms {
         let left = Duration::from_millis(left);
         let _ = writeln!(text, "\nbakes for another {}", humantime::format_duration(left));
@@ -170,14 +171,23 @@ fn percent(rate: Option<f64>) -> String {
 /// A percentile with the bounds between which it lies.
 fn latency(of: &VersionReport, share: f64) -> String {
     let found = of.percentiles.iter().find(|(at, _)| (at - share).abs() < 1e-9);
-    let ms = |ns: f64| ns / 1_000_000.0;
     found.map_or_else(
         || "-".to_owned(),
         |(_, it)| {
-            let (value, low, high) = (ms(it.value_ns), ms(it.low_ns), ms(it.high_ns));
-            format!("{value:.2} ms ({low:.2} to {high:.2})")
+            let (value, low, high) = (span(it.value_ns), span(it.low_ns), span(it.high_ns));
+            format!("{value} ({low} to {high})")
         },
     )
+}
+
+/// A short time in the unit in which it has digits before the point.
+fn span(ns: f64) -> String {
+    match ns {
+        ns if ns < 1e3 => format!("{ns:.0} ns"),
+        ns if ns < 1e6 => format!("{:.1} us", ns / 1e3),
+        ns if ns < 1e9 => format!("{:.1} ms", ns / 1e6),
+        ns => format!("{:.2} s", ns / 1e9),
+    }
 }
 
 fn time(unix_ns: u64) -> String {
