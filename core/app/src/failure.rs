@@ -166,6 +166,8 @@ fn indented(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -179,13 +181,15 @@ mod tests {
     #[test]
     fn what_the_system_refuses_is_told_with_a_remedy() {
         let folder = tempfile::tempdir().expect("a folder");
+        let mode = fs::Permissions::from_mode(0o750);
+        fs::set_permissions(folder.path(), mode).expect("it is ours");
         let path = folder.path().join("data/lock");
         let told = |kind| remedy(kind, &path).unwrap_or_default();
         assert!(told(io::ErrorKind::ReadOnlyFilesystem).contains("mounted read-only"));
         assert!(told(io::ErrorKind::StorageFull).contains("make room"));
         let me = format!("user {}", geteuid().as_raw());
         let denied = told(io::ErrorKind::PermissionDenied);
-        assert!(denied.contains(&me) && denied.contains("its mode is 700"), "{denied}");
+        assert!(denied.contains(&me) && denied.contains("its mode is 750"), "{denied}");
         assert_eq!(told(io::ErrorKind::NotFound), "");
     }
 
