@@ -62,8 +62,9 @@ fn a_version_is_replaced_and_the_course_is_told() {
     let report = until(&home, "the end", |report| !report["ended_unix_ns"].is_null());
     assert_eq!(report["spec"]["why"], "a test");
     assert_eq!(report["outcome"]["kind"], "completed");
-    // The same key is the same transition; without it this version serves already.
-    let again = home.ok(&start(&["--to", "1.3.0", "--key", "k"]));
+    // The same words under the same key are the same transition; without it this version serves
+    // already.
+    let again = home.ok(&start(&["--to", "1.3.0", "--why", "a test", "--key", "k"]));
     assert_eq!(again["spec"]["id"], report["spec"]["id"]);
     home.run(&start(&["--to", "1.3.0"])).failed(4, &["serves already"]);
     let generations = home.ok(&["plugin", "generations", "echo"]);
