@@ -30,7 +30,7 @@ pub struct Delivery {
 
 /// A delivery whose message is in the journal only.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stub {
+pub(crate) struct Bookmark {
     /// Where the message is.
     pub(crate) place: u64,
     pub(crate) id: u64,
@@ -102,9 +102,9 @@ impl Delivery {
     }
 
     /// Only its place is kept.
-    pub(crate) fn to_stub(&self) -> Stub {
+    pub(crate) fn to_bookmark(&self) -> Bookmark {
         let Delivery { ref message, id, key, accepted, attempts, size } = *self;
-        Stub { place: message.mark(), id, key, accepted, attempts, size }
+        Bookmark { place: message.mark(), id, key, accepted, attempts, size }
     }
 
     /// Hand-offs before the next one.
@@ -169,17 +169,17 @@ impl Delivery {
     }
 }
 
-// === impl Stub ===
+// === impl Bookmark ===
 
-impl Stub {
+impl Bookmark {
     /// One that was found in the journal.
-    pub(crate) fn found(place: u64, id: u64, attempts: u32) -> Stub {
-        Stub { place, id, key: 0, accepted: 0, attempts, size: DURABLE }
+    pub(crate) fn found(place: u64, id: u64, attempts: u32) -> Bookmark {
+        Bookmark { place, id, key: 0, accepted: 0, attempts, size: DURABLE }
     }
 
     /// With its message, which was accepted at `accepted_ns` as far as the journal knows.
     pub(crate) fn with(self, message: Message, accepted_ns: u64) -> Delivery {
-        let Stub { place: _, id, key, accepted, attempts, size } = self;
+        let Bookmark { place: _, id, key, accepted, attempts, size } = self;
         let bytes = message.size().min(SIZE_MAX) as u32;
         let accepted = if accepted == 0 { accepted_ns } else { accepted };
         Delivery { message, id, key, accepted, attempts, size: size & FLAGS | bytes }

@@ -12,7 +12,7 @@ use crate::{
     broker::Inner,
     dead_letters::{DeadLetter, Failure, HISTORY_MAX},
     dedup::{First, Scope},
-    delivery::Stub,
+    delivery::Bookmark,
     durability::Level,
     publisher::{Published, recording::Appended},
     queue::{
@@ -162,7 +162,7 @@ impl Recovery<'_> {
         if fault("reset-attempts") {
             tried.attempts = 0;
         }
-        let mut stub = Stub::found(0, tried.id, tried.attempts);
+        let mut bookmark = Bookmark::found(0, tried.id, tried.attempts);
         let is_culprit = self.is_named && tried.begun;
         if is_culprit {
             self.charge(&mut tried, subscription.owner());
@@ -185,7 +185,7 @@ impl Recovery<'_> {
             }
         }
         if !history.last.is_empty() || history.failures > 0 || history.redrives > 0 {
-            stub.set_troubled();
+            bookmark.set_troubled();
             if is_culprit {
                 subscription.queue.note_standing(&tried, &history, self.time.now_ns);
             }
@@ -194,12 +194,12 @@ impl Recovery<'_> {
         // Whoever was charged before is still suspected.
         let was_charged = tried.history.last().is_some_and(|last| last.class == CRASH);
         if tried.begun || tried.suspect || was_charged {
-            estate.suspects.push(stub);
+            estate.suspects.push(bookmark);
             return;
         }
         let left = tried.due_unix_ns.saturating_sub(self.time.unix_ns).min(tried.delay_ns);
         let due_ns = if left == 0 { 0 } else { self.time.now_ns.saturating_add(left) };
-        estate.stubs.push((due_ns, stub));
+        estate.bookmarks.push((due_ns, bookmark));
     }
 
     fn charge(&self, tried: &mut Tried, owner: &str) {

@@ -51,12 +51,12 @@ impl Queue {
             return empty;
         }
         let Some(durable) = &mut desk.durable else { return empty };
-        let Some(stub) = durable.suspects.pop_front() else { return empty };
+        let Some(bookmark) = durable.suspects.pop_front() else { return empty };
         durable.solo = true;
         durable.away = 1;
         drop(desk);
         let reading = Reading { journal, spec: &self.spec, sub: self.id as u32, time };
-        let found = reading.read(&stub);
+        let found = reading.read(&bookmark);
         let (taken, due) = self.at_desk(|desk, inbox, after| {
             if let Some(durable) = &mut desk.durable {
                 durable.away = 0;
@@ -64,12 +64,12 @@ impl Queue {
             let Ok(stored) = found else {
                 // It cannot be read: nothing more is handed out here, and it is not lost.
                 if let Some(durable) = &mut desk.durable {
-                    durable.suspects.push_front(stub);
+                    durable.suspects.push_front(bookmark);
                     (durable.solo, durable.is_halted) = (false, true);
                 }
                 return Taken::Empty { next_due_ns: None };
             };
-            let mut delivery = reading.delivery(stub, &stored, &mut Slab::new());
+            let mut delivery = reading.delivery(bookmark, &stored, &mut Slab::new());
             if desk.histories.contains_key(&delivery.id()) {
                 delivery.set_troubled();
             }

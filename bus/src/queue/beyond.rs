@@ -80,7 +80,7 @@ impl Inbox {
     fn is_worked_off(&self, state: &InboxState) -> bool {
         let (load, spilled) = (state.load(), state.intake.spilled());
         self.overflow == Overflow::Detach
-            && load.count + load.stubs + spilled.count <= self.backlog.count / 2
+            && load.count + load.bookmarks + spilled.count <= self.backlog.count / 2
             && load.bytes + spilled.bytes <= self.backlog.bytes / 2
     }
 }

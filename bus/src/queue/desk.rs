@@ -147,7 +147,7 @@ impl Desk {
         Load {
             count: self.store.queued() + self.store.delayed(),
             bytes: self.store.bytes(),
-            stubs: self.durable.as_ref().map_or(0, |durable| durable.stubs()),
+            bookmarks: self.durable.as_ref().map_or(0, |durable| durable.bookmarks()),
         }
     }
 
@@ -371,7 +371,7 @@ impl Desk {
             let held = self.store.queued() + self.store.delayed();
             if due_ns > now_ns && held >= limit && again.message().mark() != 0 {
                 // More than may stand in memory: the journal has it, and its place is enough.
-                durable.put_far(now_ns, due_ns, again.to_stub());
+                durable.put_far(now_ns, due_ns, again.to_bookmark());
                 return;
             }
         }

@@ -17,7 +17,7 @@ use patchbay_journal::{self as journal, Ended, Journal, Record, Span, Target};
 use super::{desk::History, inbox::Load, wheel::Wheel};
 use crate::{
     dead_letters::{DeadLetter, Failure},
-    delivery::{Delivery, Stub},
+    delivery::{Bookmark, Delivery},
     settlement::FaultClass,
 };
 
@@ -30,13 +30,13 @@ pub(crate) struct Durable {
     /// A durable delivery has been here.
     pub(super) is_used: bool,
     /// Deliveries that wait for a time, and of which only the place is kept.
-    pub(super) far: Wheel<Stub>,
+    pub(super) far: Wheel<Bookmark>,
     /// Those whose time has come.
-    pub(super) due: VecDeque<Stub>,
+    pub(super) due: VecDeque<Bookmark>,
     /// How many of those a lane is away with, to read them.
     pub(super) away: usize,
     /// Whose attempt may have ended a process: handed out one at a time, and nothing beside.
-    pub(super) suspects: VecDeque<Stub>,
+    pub(super) suspects: VecDeque<Bookmark>,
     /// The one that is handed out.
     pub(super) solo: bool,
     /// How many fresh ones can be read back, as of the last visit.
@@ -70,7 +70,7 @@ pub(super) enum Forwarding {
 
 /// What a lane reads out of the journal while the desk is free.
 pub(crate) struct Errand {
-    pub(super) stubs: Vec<Stub>,
+    pub(super) bookmarks: Vec<Bookmark>,
     pub(super) reader: Option<journal::Backlog>,
     pub(super) from: u64,
     pub(super) upto: u64,
@@ -119,7 +119,7 @@ impl Durable {
 
     /// Deliveries of which only the place is kept.
     #[inline]
-    pub(super) fn stubs(&self) -> usize {
+    pub(super) fn bookmarks(&self) -> usize {
         self.far.len() + self.due.len() + self.away + self.suspects.len()
     }
 
@@ -132,15 +132,15 @@ impl Durable {
     pub(super) fn expire(&mut self, now_ns: u64) {
         if self.far.len() > 0 {
             let due = &mut self.due;
-            self.far.expire(now_ns, |stub| due.push_back(stub));
+            self.far.expire(now_ns, |bookmark| due.push_back(bookmark));
         }
     }
 
-    pub(super) fn put_far(&mut self, now_ns: u64, due_ns: u64, stub: Stub) {
+    pub(super) fn put_far(&mut self, now_ns: u64, due_ns: u64, bookmark: Bookmark) {
         if due_ns <= now_ns {
-            self.due.push_back(stub);
+            self.due.push_back(bookmark);
         } else {
-            self.far.insert(now_ns, due_ns, stub);
+            self.far.insert(now_ns, due_ns, bookmark);
         }
     }
 
@@ -256,7 +256,7 @@ impl Durable {
 impl fmt::Debug for Errand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Errand")
-            .field("stubs", &self.stubs.len())
+            .field("bookmarks", &self.bookmarks.len())
             .field("room", &self.room)
             .finish_non_exhaustive()
     }

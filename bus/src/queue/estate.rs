@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     dead_letters::DeadLetter,
-    delivery::{Delivery, Stub},
+    delivery::{Bookmark, Delivery},
     ledger::{DropReason, Dropped},
     spec::Order,
 };
@@ -32,9 +32,9 @@ pub(crate) struct Estate {
     pub(crate) pending: Vec<(bool, DeadLetter)>,
     /// With the time they wait for; 0 = none.
     pub(crate) deliveries: Vec<(u64, Delivery)>,
-    pub(crate) stubs: Vec<(u64, Stub)>,
+    pub(crate) bookmarks: Vec<(u64, Bookmark)>,
     /// Whose attempt may have ended a process.
-    pub(crate) suspects: Vec<Stub>,
+    pub(crate) suspects: Vec<Bookmark>,
     pub(crate) intake: Intake,
     pub(crate) cut_off: CutOff,
     /// Ids among those that only the journal has which are here.
@@ -44,16 +44,16 @@ pub(crate) struct Estate {
 /// Something that finds its place in another queue.
 enum Heir {
     Here(Delivery),
-    Stub(Stub),
+    Bookmark(Bookmark),
     /// With its message where keys matter.
-    Suspect(Stub, Option<Delivery>),
+    Suspect(Bookmark, Option<Delivery>),
 }
 
 impl Heir {
     fn id(&self) -> u64 {
         match self {
             Heir::Here(delivery) => delivery.id(),
-            Heir::Stub(stub) | Heir::Suspect(stub, _) => stub.id,
+            Heir::Bookmark(bookmark) | Heir::Suspect(bookmark, _) => bookmark.id,
         }
     }
 }
@@ -83,8 +83,8 @@ impl Queue {
         estate.pending = std::mem::take(&mut desk.pending);
         desk.store.drain_with(|due_ns, delivery| estate.deliveries.push((due_ns, delivery)));
         if let Some(durable) = &mut desk.durable {
-            durable.far.drain_with(|due_ns, stub| estate.stubs.push((due_ns, stub)));
-            estate.stubs.extend(durable.due.drain(..).map(|stub| (0, stub)));
+            durable.far.drain_with(|due_ns, bookmark| estate.bookmarks.push((due_ns, bookmark)));
+            estate.bookmarks.extend(durable.due.drain(..).map(|bookmark| (0, bookmark)));
             estate.suspects.extend(durable.suspects.drain(..));
             estate.known = std::mem::take(&mut durable.known);
         }
@@ -100,25 +100,26 @@ impl Queue {
         if is_ordered {
             // Keys are in the messages.
             let mut rest = Vec::new();
-            estate.stubs.sort_by_key(|(_, stub)| stub.id);
-            let stubs: Vec<Stub> = estate.stubs.iter().map(|(_, stub)| *stub).collect();
-            let messages = reading.read_all(&stubs);
-            for ((due_ns, mut stub), stored) in estate.stubs.drain(..).zip(messages) {
+            estate.bookmarks.sort_by_key(|(_, bookmark)| bookmark.id);
+            let bookmarks: Vec<Bookmark> =
+                estate.bookmarks.iter().map(|(_, bookmark)| *bookmark).collect();
+            let messages = reading.read_all(&bookmarks);
+            for ((due_ns, mut bookmark), stored) in estate.bookmarks.drain(..).zip(messages) {
                 match stored {
                     Ok(stored) => {
-                        let delivery = reading.delivery(stub, &stored, &mut slab);
-                        stub.key = delivery.key_hash();
+                        let delivery = reading.delivery(bookmark, &stored, &mut slab);
+                        bookmark.key = delivery.key_hash();
                         // Whoever waits for long needs no memory for it.
                         if due_ns > now_ns {
-                            rest.push((due_ns, stub));
+                            rest.push((due_ns, bookmark));
                         } else {
                             estate.deliveries.push((0, delivery));
                         }
                     }
-                    Err(_) => rest.push((due_ns, stub)),
+                    Err(_) => rest.push((due_ns, bookmark)),
                 }
             }
-            estate.stubs = rest;
+            estate.bookmarks = rest;
         }
         for (_, delivery) in &mut estate.deliveries {
             let key = self.spec.key_of(delivery.message());
@@ -130,13 +131,13 @@ impl Queue {
             .suspects
             .drain(..)
             .zip(messages)
-            .map(|(mut stub, stored)| match stored {
+            .map(|(mut bookmark, stored)| match stored {
                 Ok(stored) if is_ordered => {
-                    let delivery = reading.delivery(stub, &stored, &mut slab);
-                    stub.key = delivery.key_hash();
-                    Heir::Suspect(stub, Some(delivery))
+                    let delivery = reading.delivery(bookmark, &stored, &mut slab);
+                    bookmark.key = delivery.key_hash();
+                    Heir::Suspect(bookmark, Some(delivery))
                 }
-                _ => Heir::Suspect(stub, None),
+                _ => Heir::Suspect(bookmark, None),
             })
             .collect();
         let (_, due) = self.at_desk(|desk, inbox, after| {
@@ -151,7 +152,7 @@ impl Queue {
             desk.pending = estate.pending;
             let mut waiting: Vec<(u64, Heir)> = Vec::new();
             waiting.extend(estate.deliveries.into_iter().map(|(due, it)| (due, Heir::Here(it))));
-            waiting.extend(estate.stubs.into_iter().map(|(due, it)| (due, Heir::Stub(it))));
+            waiting.extend(estate.bookmarks.into_iter().map(|(due, it)| (due, Heir::Bookmark(it))));
             waiting.extend(suspects.into_iter().map(|it| (0, it)));
             waiting.sort_by_key(|(_, heir)| heir.id());
             let mut seen: HashSet<u64> = HashSet::new();
@@ -215,7 +216,9 @@ impl super::desk::Desk {
     fn settle_in(&mut self, due_ns: u64, heir: Heir, now_ns: u64, seen: &mut HashSet<u64>) {
         let (key, attempts) = match &heir {
             Heir::Here(delivery) => (delivery.key_hash(), delivery.attempts()),
-            Heir::Stub(stub) | Heir::Suspect(stub, _) => (stub.key, stub.attempts),
+            Heir::Bookmark(bookmark) | Heir::Suspect(bookmark, _) => {
+                (bookmark.key, bookmark.attempts)
+            }
         };
         let is_ordered = self.spec.order != Order::None && key != 0;
         let is_first = is_ordered && seen.insert(key);
@@ -229,20 +232,20 @@ impl super::desk::Desk {
             Heir::Suspect(_, Some(delivery)) if is_ordered && !is_first => {
                 self.store.add_all(&mut vec![delivery], &self.split);
             }
-            Heir::Suspect(mut stub, _) => {
+            Heir::Suspect(mut bookmark, _) => {
                 if holds {
-                    stub.set_holds();
+                    bookmark.set_holds();
                 }
                 if let Some(durable) = &mut self.durable {
-                    durable.suspects.push_back(stub);
+                    durable.suspects.push_back(bookmark);
                 }
             }
-            Heir::Stub(mut stub) => {
+            Heir::Bookmark(mut bookmark) => {
                 if holds {
-                    stub.set_holds();
+                    bookmark.set_holds();
                 }
                 if let Some(durable) = &mut self.durable {
-                    durable.put_far(now_ns, due_ns, stub);
+                    durable.put_far(now_ns, due_ns, bookmark);
                 }
             }
             Heir::Here(mut delivery) => {

@@ -82,7 +82,7 @@ pub(crate) struct Load {
     pub(crate) count: usize,
     pub(crate) bytes: usize,
     /// Deliveries of which only the place is kept.
-    pub(crate) stubs: usize,
+    pub(crate) bookmarks: usize,
 }
 
 /// What a visit of the desk's holder found.
@@ -395,7 +395,7 @@ impl InboxState {
         Load {
             count: self.buffer.len() + self.later.len() + sealed.count + self.desk.count,
             bytes: self.buffer_bytes + self.later_bytes + sealed.bytes + self.desk.bytes,
-            stubs: self.desk.stubs,
+            bookmarks: self.desk.bookmarks,
         }
     }
 

@@ -65,7 +65,7 @@ impl Inbox {
     /// Whether a durable message of `size` bytes has room: in memory or in the journal.
     pub(crate) fn has_backlog_room(&self, state: &InboxState, size: usize) -> bool {
         let (load, spilled) = (state.load(), state.intake.spilled());
-        load.count + load.stubs + spilled.count < self.backlog.count
+        load.count + load.bookmarks + spilled.count < self.backlog.count
             && load.bytes + spilled.bytes + size <= self.backlog.bytes
     }
 
@@ -145,7 +145,7 @@ impl Intake {
     /// What lies in memory.
     #[inline]
     pub(crate) fn in_memory(&self) -> Load {
-        Load { count: self.sealed.len(), bytes: self.sealed_bytes, stubs: 0 }
+        Load { count: self.sealed.len(), bytes: self.sealed_bytes, bookmarks: 0 }
     }
 
     #[inline]

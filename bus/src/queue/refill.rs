@@ -13,7 +13,7 @@ use super::{
     split::PARTS,
 };
 use crate::{
-    delivery::{Delivery, Stub},
+    delivery::{Bookmark, Delivery},
     spec::SubscriptionSpec,
 };
 
@@ -58,7 +58,7 @@ impl Desk {
             if stays {
                 room = room.saturating_sub(1);
             } else {
-                durable.put_far(delivery.accepted_ns(), *due_ns, delivery.to_stub());
+                durable.put_far(delivery.accepted_ns(), *due_ns, delivery.to_bookmark());
             }
             stays
         });
@@ -84,10 +84,10 @@ impl Desk {
         let room = Load {
             count: limits.count.saturating_sub(load.count).clamp(1, ERRAND_MAX),
             bytes: limits.bytes.saturating_sub(load.bytes),
-            stubs: 0,
+            bookmarks: 0,
         };
         let n = durable.due.len().min(room.count);
-        let stubs: Vec<Stub> = durable.due.drain(..n).collect();
+        let bookmarks: Vec<Bookmark> = durable.due.drain(..n).collect();
         durable.away = n;
         let mut state = inbox.lock();
         let behind =
@@ -97,7 +97,7 @@ impl Desk {
         drop(state);
         durable.is_fetching = true;
         after.errand = Some(Errand {
-            stubs,
+            bookmarks,
             // Where it stopped, newer ones may have stood in memory and be settled or not.
             reader: durable.reader.take().filter(|reader| reader.position() >= from),
             from,
@@ -129,7 +129,7 @@ impl Desk {
         let read = Load {
             count: fresh.len(),
             bytes: fresh.iter().map(|(_, delivery)| delivery.size()).sum(),
-            stubs: 0,
+            bookmarks: 0,
         };
         let next = fresh.last().map(|(_, delivery)| delivery.id() + 1);
         for delivery in due {
@@ -142,7 +142,7 @@ impl Desk {
                 // The rest is for what stands behind it in the journal and may be ready.
                 self.store.delay(now_ns, due_ns, delivery);
             } else if let Some(durable) = &mut self.durable {
-                durable.put_far(now_ns, due_ns, delivery.to_stub());
+                durable.put_far(now_ns, due_ns, delivery.to_bookmark());
             }
         }
         if let Some(next) = next {
@@ -165,10 +165,10 @@ impl Errand {
     pub(super) fn run(mut self, reading: &Reading<'_>) -> Fetched {
         let mut slab = Slab::new();
         let mut fetched = Fetched { expected: self.room.count, ..Fetched::default() };
-        let messages = reading.read_all(&self.stubs);
-        for (stub, stored) in self.stubs.into_iter().zip(messages) {
+        let messages = reading.read_all(&self.bookmarks);
+        for (bookmark, stored) in self.bookmarks.into_iter().zip(messages) {
             match stored {
-                Ok(stored) => fetched.due.push(reading.delivery(stub, &stored, &mut slab)),
+                Ok(stored) => fetched.due.push(reading.delivery(bookmark, &stored, &mut slab)),
                 Err(_) => fetched.is_broken = true,
             }
         }
@@ -181,9 +181,9 @@ impl Errand {
         match reader.next(self.room.count, self.room.bytes, self.upto) {
             Ok(found) => {
                 for (id, stored) in found {
-                    let stub = Stub::found(stored.place().pack(), id, 0);
+                    let bookmark = Bookmark::found(stored.place().pack(), id, 0);
                     let start_ns = reading.start_ns(&stored.publish());
-                    fetched.fresh.push((start_ns, reading.delivery(stub, &stored, &mut slab)));
+                    fetched.fresh.push((start_ns, reading.delivery(bookmark, &stored, &mut slab)));
                 }
             }
             Err(_) => fetched.is_broken = true,
@@ -197,35 +197,43 @@ impl Errand {
 
 impl Reading<'_> {
     /// The message of a delivery, wherever it stands by now.
-    pub(super) fn read(&self, stub: &Stub) -> Result<Stored, ReadError> {
+    pub(super) fn read(&self, bookmark: &Bookmark) -> Result<Stored, ReadError> {
         // What the journal has copied forward stands somewhere else.
-        let target = Target { sub: self.sub, id: stub.id };
-        if stub.place == 0 {
+        let target = Target { sub: self.sub, id: bookmark.id };
+        if bookmark.place == 0 {
             return self.journal.read_delivery(target);
         }
-        let there = self.journal.read(Place::unpack(stub.place));
+        let there = self.journal.read(Place::unpack(bookmark.place));
         there.or_else(|_| self.journal.read_delivery(target))
     }
 
     /// The same for many, best in the order of their ids.
-    pub(super) fn read_all(&self, stubs: &[Stub]) -> Vec<Result<Stored, ReadError>> {
-        let unplaced: Vec<u64> =
-            stubs.iter().filter(|stub| stub.place == 0).map(|stub| stub.id).collect();
+    pub(super) fn read_all(&self, bookmarks: &[Bookmark]) -> Vec<Result<Stored, ReadError>> {
+        let unplaced: Vec<u64> = bookmarks
+            .iter()
+            .filter(|bookmark| bookmark.place == 0)
+            .map(|bookmark| bookmark.id)
+            .collect();
         let mut found = self.journal.read_deliveries(self.sub, &unplaced).into_iter();
-        let read = |stub: &Stub| match stub.place {
-            0 => found.next().unwrap_or_else(|| self.read(stub)),
-            _ => self.read(stub),
+        let read = |bookmark: &Bookmark| match bookmark.place {
+            0 => found.next().unwrap_or_else(|| self.read(bookmark)),
+            _ => self.read(bookmark),
         };
-        stubs.iter().map(read).collect()
+        bookmarks.iter().map(read).collect()
     }
 
     /// A delivery with its message back in memory.
-    pub(super) fn delivery(&self, stub: Stub, stored: &Stored, slab: &mut Slab) -> Delivery {
+    pub(super) fn delivery(
+        &self,
+        bookmark: Bookmark,
+        stored: &Stored,
+        slab: &mut Slab,
+    ) -> Delivery {
         let publish = stored.publish();
         let message = message(&publish, slab);
         message.set_mark(stored.place().pack());
         let age = self.journal.observed(self.time.now_ns).saturating_sub(publish.observed_ns);
-        let mut delivery = stub.with(message, self.time.now_ns.wrapping_sub(age));
+        let mut delivery = bookmark.with(message, self.time.now_ns.wrapping_sub(age));
         let key = self.spec.key_of(delivery.message());
         delivery.set_key(key);
         delivery

@@ -378,7 +378,7 @@ impl Queue {
             // Whatever seats say later leaves no record.
             let Some(durable) = desk.durable.take() else { return dropped };
             let intake = mem::take(&mut inbox.lock().intake);
-            let gone = intake.in_memory().count + intake.spilled().count + durable.stubs();
+            let gone = intake.in_memory().count + intake.spilled().count + durable.bookmarks();
             desk.counts.dropped.add(DropReason::Unload, gone as u64);
             dropped += gone as u64;
             if intake.registered {
