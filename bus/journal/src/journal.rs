@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     /// Where the written records end, as a packed place.
     pub(crate) written_end: AtomicU64,
     pub(crate) synced: AtomicU64,
+    /// Up to which record the mark says so, or was meant to.
+    pub(crate) marked: AtomicU64,
     pub(crate) appended: AtomicU64,
     pub(crate) failed: OnceLock<Failed>,
     pub(crate) keeper: Keeper,
@@ -105,6 +107,8 @@ pub(crate) struct Opening {
     pub(crate) head: Head,
     pub(crate) folder: Folder,
     pub(crate) marker: Marker,
+    /// What the mark said.
+    pub(crate) marked: u64,
     pub(crate) damage: Vec<Damage>,
     pub(crate) observed_ns: u64,
     pub(crate) life: u64,
@@ -269,6 +273,7 @@ impl Shared {
             room: Condvar::new(),
             writer: Mutex::default(),
             marker: Mutex::new(opening.marker),
+            marked: AtomicU64::new(opening.marked),
             writes: Flights::default(),
             syncs: Flights::default(),
             written: AtomicU64::new(last),

@@ -197,7 +197,7 @@ impl Shared {
         let mut head = lock(&self.head);
         let written = self.written.load(Acquire);
         let synced = self.synced.load(Acquire);
-        let marked = lock(&self.marker).number >= synced;
+        let marked = self.marked.load(Acquire) >= synced;
         let clean = head.buffer.bytes.is_empty() && written == synced && marked;
         let failed = self.failed.get().is_some();
         head.idle = clean || failed;

@@ -13,7 +13,10 @@
 
 use std::{
     io,
-    sync::{Arc, atomic::Ordering::Acquire},
+    sync::{
+        Arc,
+        atomic::Ordering::{Acquire, Release},
+    },
 };
 
 use crate::{
@@ -42,8 +45,6 @@ pub(crate) struct Marker {
     file: Option<Arc<dyn StoredFile>>,
     /// Which slot is next.
     second: bool,
-    /// What was written last.
-    pub(crate) number: u64,
 }
 
 // === impl Mark ===
@@ -93,8 +94,7 @@ impl Mark {
 impl Marker {
     /// Goes on behind what was found.
     pub(crate) fn after(found: Option<(Mark, bool)>) -> Marker {
-        let (number, second) = found.map_or((0, false), |(mark, second)| (mark.number, !second));
-        Marker { file: None, second, number }
+        Marker { file: None, second: found.is_some_and(|(_, second)| !second) }
     }
 
     fn write(&mut self, storage: &dyn Storage, mark: Mark) -> io::Result<()> {
@@ -109,7 +109,7 @@ impl Marker {
             }
         };
         file.write_at(u64::from(self.second) * APART, &mark.encode())?;
-        (self.second, self.number) = (!self.second, mark.number);
+        self.second = !self.second;
         Ok(())
     }
 }
@@ -119,16 +119,15 @@ impl Marker {
 impl Shared {
     /// Leaves word of how far the device is.
     pub(crate) fn mark(&self) {
-        let number = self.synced.load(Acquire);
         let mut marker = lock(&self.marker);
-        if number <= marker.number || self.failed.get().is_some() {
+        let number = self.synced.load(Acquire);
+        if number <= self.marked.load(Acquire) || self.failed.get().is_some() {
             return;
         }
         match marker.write(&*self.storage, Mark { journal: self.id, number }) {
             // Without room for it the mark stays where it was.
-            Err(error) if is_full(&error) => marker.number = number,
-            Err(error) => self.fail("write", FILE, &error),
-            Ok(()) => {}
+            Err(error) if !is_full(&error) => self.fail("write", FILE, &error),
+            _ => self.marked.store(number, Release),
         }
     }
 }

@@ -102,7 +102,9 @@ impl Journal {
         let recovered = Recovered::from(&head, dedup, report);
         let id = manifest.id;
         let (storage, started) = (storage.clone(), at.folder.clone());
-        let marker = Marker::after(mark.filter(|(mark, _)| mark.journal == id));
+        let mark = mark.filter(|(mark, _)| mark.journal == id);
+        let marker = Marker::after(mark);
+        let marked = mark.map_or(0, |(mark, _)| mark.number);
         let opening = Opening {
             config,
             storage,
@@ -110,6 +112,7 @@ impl Journal {
             head,
             folder,
             marker,
+            marked,
             damage,
             observed_ns,
             life,
