@@ -21,6 +21,7 @@ mod open;
 mod operations;
 mod orphans;
 mod publishing;
+mod records;
 mod services;
 mod show;
 mod snapshot;

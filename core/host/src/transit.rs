@@ -1,9 +1,9 @@
 //! Moving a plugin from one version to another, without losing anything.
 //!
 //! What to do is decided by [`patchbay_lifecycle::transition`], which is pure. Here it is done:
-//! [`wanted`], [`request`] (may it start) → [`conductor`] (events in, actions out) → [`stage`] (the actions) →
-//! [`mirror`], [`observer`], [`outputs`] (a candidate that works on copies, and what is measured) →
-//! [`records`], [`library`], [`kept`], [`history`] (what a crash must not take away).
+//! [`wanted`], [`request`] (may it start) → [`conductor`] (events in, actions out) → [`stage`] (the
+//! actions) → [`mirror`], [`observer`], [`outputs`] (a candidate that works on copies, and what is
+//! measured) → [`library`], [`kept`], [`history`] (what a crash must not take away).
 
 pub(crate) mod conductor;
 pub(crate) mod history;
@@ -14,7 +14,6 @@ mod mirror;
 pub(crate) mod observer;
 pub(crate) mod outputs;
 pub(crate) mod probes;
-pub(crate) mod records;
 pub(crate) mod request;
 mod stage;
 pub(crate) mod wanted;

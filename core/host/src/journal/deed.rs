@@ -11,7 +11,7 @@ use std::{
 
 use patchbay_journal::{DiskStorage, is_there};
 
-use crate::{error::StartError, settings::Settings, transit::records::replace_file};
+use crate::{error::StartError, records::replace_file, settings::Settings};
 
 /// The file, and the id in it.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{LetterJob, progress::Progress, selection::Named};
-use crate::transit::records::replace_file;
+use crate::records::replace_file;
 
 /// Ends the name of a file with a job.
 const JOB: &str = ".job.json";

@@ -19,7 +19,8 @@ use patchbay_lifecycle::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{records::replace_file, request::TransitionRequest};
+use super::request::TransitionRequest;
+use crate::records::replace_file;
 
 /// Transitions of one plugin that are kept, however old.
 const KEPT: usize = 64;

@@ -17,13 +17,12 @@ use patchbay_lifecycle::{
     },
 };
 
-use super::{
-    history::Histories,
-    library,
-    records::{FileRecords, Records},
-    request::Link,
+use super::{history::Histories, library, request::Link};
+use crate::{
+    context::Context,
+    incarnation::Incarnation,
+    records::{self, FileRecords, Records},
 };
-use crate::{context::Context, incarnation::Incarnation};
 
 /// Name of the file that is there while a host runs.
 const ALIVE: &str = "alive";
@@ -64,7 +63,7 @@ impl Promises {
         } else {
             HostEnd::Orderly
         };
-        super::records::replace_file(&alive, b"")?;
+        records::replace_file(&alive, b"")?;
         let (records, history) = (Box::new(records), Histories::open(folder));
         let (lifts, state) = (AtomicU64::new(0), Mutex::default());
         Ok(Promises { records, history, alive, end, lifts, state })

@@ -12,9 +12,9 @@ use std::{
 
 use patchbay_lifecycle::PluginName;
 
-use super::records::replace_file;
 use crate::{
     context::Context,
+    records::replace_file,
     settings::{PluginSettings, Settings},
     watch::prepared::Prepared,
 };

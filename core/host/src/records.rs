@@ -1,4 +1,4 @@
-//! What the host must not forget about transitions, whatever happens to it: small values by key.
+//! What the host must not forget, whatever happens to it, and is no message: small values by key.
 //!
 //! Kept as one file a key, replaced as a whole: written beside, flushed, moved into place, and the
 //! folder flushed. So a value is the old one or the new one after any crash, and never half of it.
