@@ -29,7 +29,7 @@ pub(crate) use self::{
     plugin::{
         ActivateArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, PurgeArgs, Template,
     },
-    transition::{ListArgs, StartArgs, StatusArgs, TransitionVerb},
+    transition::{AskArgs, ListArgs, StartArgs, StatusArgs, TransitionVerb},
 };
 
 const ABOUT: &str = "\

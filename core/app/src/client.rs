@@ -44,6 +44,8 @@ pub(crate) struct Lines {
 #[derive(Debug)]
 enum Payload {
     None,
+    /// Nothing, under a key of the caller.
+    NoneUnder(String),
     Json(Vec<u8>),
     /// JSON, to be answered with bytes.
     JsonForBytes(Vec<u8>),
@@ -63,6 +65,22 @@ impl Client {
 
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.value(Method::POST, path, Payload::None).await
+    }
+
+    /// Asks for something under a key: if the answer gets lost, whoever asks again with the key has
+    /// it done once.
+    pub(crate) async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        key: &str,
+    ) -> Result<T, Failure> {
+        let asked = self.value(Method::POST, path, Payload::NoneUnder(key.to_owned())).await;
+        asked.map_err(|failure| match failure.exit {
+            Exit::Unreachable => {
+                failure.hint(format!("asked again with `--key {key}`, it is done once"))
+            }
+            _ => failure,
+        })
     }
 
     pub(crate) async fn send<T: DeserializeOwned>(
@@ -184,6 +202,10 @@ fn request(method: Method, path: &str, payload: Payload) -> Result<Request<Full<
     builder = builder.header(ACCEPT, accept);
     let body = match payload {
         Payload::None => Vec::new(),
+        Payload::NoneUnder(key) => {
+            builder = builder.header("idempotency-key", key);
+            Vec::new()
+        }
         Payload::Json(body) | Payload::JsonForBytes(body) => {
             builder = builder.header(CONTENT_TYPE, "application/json");
             body

@@ -9,6 +9,7 @@
 mod asking;
 mod durable;
 mod embedding;
+mod keyed;
 mod letters;
 mod transition;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use patchbay_manifest::PluginName;
 
-use super::{duration, plugin::NameArgs};
+use super::duration;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TransitionVerb {
@@ -14,15 +14,15 @@ pub(crate) enum TransitionVerb {
     /// Show where a plugin's latest transition stands
     Status(StatusArgs),
     /// Take no step forward until it is resumed; failures still count
-    Pause(NameArgs),
+    Pause(AskArgs),
     /// Go on after a pause or a hold
-    Resume(NameArgs),
+    Resume(AskArgs),
     /// Go on without waiting: the next step, or past the bake
-    Promote(NameArgs),
+    Promote(AskArgs),
     /// Give up, before the cutover
-    Abort(NameArgs),
+    Abort(AskArgs),
     /// Bring the old version back, at any time before the end
-    Rollback(NameArgs),
+    Rollback(AskArgs),
     /// List transitions, the latest first, also those of former lives of the host
     List(ListArgs),
 }
@@ -88,12 +88,23 @@ pub(crate) struct StartArgs {
     /// Return once it is under way; the host goes on
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// Asked twice under the same key, it is started once
+    /// Asked twice under the same key, it is started once [default: a new one]
     #[arg(long, value_name = "TEXT")]
     pub(crate) key: Option<String>,
     /// Why, for those who look at it later
     #[arg(long, value_name = "TEXT")]
     pub(crate) why: Option<String>,
+}
+
+/// What is asked of a transition that runs.
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// Name of the plugin
+    pub(crate) name: PluginName,
+    /// Asked twice under the same key, it is done once, and the answer is the same for a day
+    /// [default: a new one]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) key: Option<String>,
 }
 
 #[derive(Debug, Args)]

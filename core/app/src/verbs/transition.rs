@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::plugin;
 use crate::{
-    args::{ListArgs, StartArgs, StatusArgs, TransitionVerb},
+    args::{AskArgs, ListArgs, StartArgs, StatusArgs, TransitionVerb},
     client::escaped,
     context::Context,
     failure::Failure,
@@ -31,11 +31,11 @@ pub(super) async fn run(context: &Context, verb: TransitionVerb) -> Result<(), F
     match verb {
         TransitionVerb::Start(args) => start(context, args).await,
         TransitionVerb::Status(args) => status(context, &args).await,
-        TransitionVerb::Pause(args) => ask(context, &args.name, "pause").await,
-        TransitionVerb::Resume(args) => ask(context, &args.name, "resume").await,
-        TransitionVerb::Promote(args) => ask(context, &args.name, "promote").await,
-        TransitionVerb::Abort(args) => ask(context, &args.name, "abort").await,
-        TransitionVerb::Rollback(args) => ask(context, &args.name, "rollback").await,
+        TransitionVerb::Pause(args) => ask(context, args, "pause").await,
+        TransitionVerb::Resume(args) => ask(context, args, "resume").await,
+        TransitionVerb::Promote(args) => ask(context, args, "promote").await,
+        TransitionVerb::Abort(args) => ask(context, args, "abort").await,
+        TransitionVerb::Rollback(args) => ask(context, args, "rollback").await,
         TransitionVerb::List(args) => list(context, &args).await,
     }
 }
@@ -82,7 +82,7 @@ fn request(args: StartArgs) -> TransitionRequest {
         mirror: args.mirror,
         require_dlq_pass: args.require_dlq_pass,
         force: args.force,
-        idempotency_key: args.key,
+        idempotency_key: Some(key(args.key)),
         why: args.why,
         ..TransitionRequest::default()
     }
@@ -106,9 +106,16 @@ async fn list(context: &Context, args: &ListArgs) -> Result<(), Failure> {
     context.output.show(&all, |all| told::table(all))
 }
 
-async fn ask(context: &Context, name: &PluginName, verb: &str) -> Result<(), Failure> {
-    let report: Report = context.client.post(&format!("{}/{verb}", path(name))).await?;
+async fn ask(context: &Context, args: AskArgs, verb: &str) -> Result<(), Failure> {
+    let key = key(args.key);
+    let at = format!("{}/{verb}", path(&args.name));
+    let report: Report = context.client.post_once(&at, &key).await?;
     context.output.show(&report, told::line)
+}
+
+/// Whoever repeats a request with it, because the answer got lost, has it done once (P-43).
+fn key(given: Option<String>) -> String {
+    given.unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string())
 }
 
 /// Shows every line of progress until the end, and the report then.

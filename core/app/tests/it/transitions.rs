@@ -98,8 +98,18 @@ fn a_gradual_transition_is_paused_resumed_promoted_and_rolled_back_by_hand() {
     }
     home.ledger_says("done", 40);
 
-    home.ok(&["transition", "promote", "echo"]);
+    let promote = ["transition", "promote", "echo", "--key", "p"];
+    let promoted = home.ok(&promote);
     until(&home, "the bake", |report| report["phase"] == "baking");
+    // Once more under the same key, by both faces: without it the bake would end here.
+    assert_eq!(home.ok(&promote), promoted);
+    let (path, key) = ("/api/v1/plugins/echo/transition", ("idempotency-key", "p"));
+    let at = |verb: &str| format!("{path}/{verb}");
+    let again = home.http("POST", &at("promote"), &[key], &Value::Null);
+    assert_eq!(again, (200, promoted));
+    let (status, other) = home.http("POST", &at("rollback"), &[key], &Value::Null);
+    assert_eq!((status, &other["code"]), (409, &"key_taken".into()), "{other}");
+    assert_eq!(until(&home, "it", |_| true)["phase"], "baking");
     home.run(&["transition", "abort", "echo"]).failed(4, &["roll it back"]);
     assert_eq!(version(&home), "1.3.0");
     home.ok(&["transition", "rollback", "echo"]);

@@ -146,8 +146,12 @@ async fn start(
 
 /// Answers with where the transition stands once it was told.
 fn ask(asked: Asked) -> MethodRouter<Gateway> {
-    post(move |State(gateway): State<Gateway>, Path(name): Path<String>| async move {
-        let report = gateway.host.transition_ask(&name, asked, WHO).await?;
+    post(move |gateway: State<Gateway>, name: Path<String>, headers: HeaderMap| async move {
+        let (State(Gateway { host, .. }), Path(name)) = (gateway, name);
+        let report = match idempotency::key(&headers)? {
+            Some(key) => host.transition_ask_once(&name, asked, WHO, &key).await?,
+            None => host.transition_ask(&name, asked, WHO).await?,
+        };
         Ok::<_, ApiError>(Json(Arc::unwrap_or_clone(report)))
     })
 }

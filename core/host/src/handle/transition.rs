@@ -9,7 +9,7 @@ use patchbay_lifecycle::{
 use ractor::RpcReplyPort;
 use tokio::sync::oneshot;
 
-use super::HostHandle;
+use super::{HostHandle, keyed::taken};
 use crate::{
     actors::{registry::RegistryMsg, watcher::WatcherMsg},
     error::HostError,
@@ -73,8 +73,17 @@ impl HostHandle {
         let name = self.track(name)?.name.clone();
         let station = self.context().station(&name);
         let asked = history::fingerprint(&request);
-        if let Some(report) = self.asked_before(&name, &request, &asked)? {
-            return Ok(report);
+        // Whoever comes with the same key meanwhile is told of the same transition.
+        let mut _turn = None;
+        if let Some(key) = request.idempotency_key.as_deref() {
+            let turn = self.context().promises.answers.turn(&name).await;
+            if let Some(it) = turn.find(key, self.context().clock.unix_ns()) {
+                return Err(taken(key, &format!("{} of transition `{}`", it.verb, it.transition)));
+            }
+            if let Some(report) = self.asked_before(&name, key, &asked)? {
+                return Ok(report);
+            }
+            _turn = Some(turn);
         }
         self.at_rest(&name).await?;
         let Judged { spec, mut pending, library, prepared, serving } =
@@ -127,31 +136,32 @@ impl HostHandle {
     fn asked_before(
         &self,
         name: &PluginName,
-        request: &TransitionRequest,
+        key: &str,
         asked: &str,
     ) -> Result<Option<Arc<Report>>, HostError> {
-        let Some(key) = request.idempotency_key.as_deref() else { return Ok(None) };
+        let Some((report, before)) = self.started_with(name, key) else { return Ok(None) };
+        if before.is_some_and(|before| before != asked) {
+            let what =
+                format!("transition `{}`, which was asked for in other words", report.spec.id);
+            return Err(taken(key, &what));
+        }
+        Ok(Some(report))
+    }
+
+    /// The transition that was asked for with a key, today, and in which words, if that is known.
+    pub(super) fn started_with(
+        &self,
+        name: &PluginName,
+        key: &str,
+    ) -> Option<(Arc<Report>, Option<String>)> {
         let history = &self.context().promises.history;
         let latest = self.context().station(name).transition();
-        let latest = latest.filter(|it| it.spec.idempotency_key.as_deref() == Some(key));
-        let found = match latest {
+        match latest.filter(|it| it.spec.idempotency_key.as_deref() == Some(key)) {
             Some(report) => {
                 let request = history.request_of(name, &report.spec.id);
                 Some((report, request))
             }
             None => history.by_key(name, key, self.context().clock.unix_ns()),
-        };
-        match found {
-            Some((report, Some(before))) if before != asked => Err(HostError::Refused {
-                code: "key_taken",
-                reason: format!(
-                    "the key `{key}` was used for transition `{}`, which was asked for in other \
-                     words",
-                    report.spec.id
-                ),
-                remedy: "use a new key for a new request".to_owned(),
-            }),
-            found => Ok(found.map(|(report, _)| report)),
         }
     }
 

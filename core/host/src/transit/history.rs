@@ -1,13 +1,11 @@
 //! Transitions that have ended, for whoever asks later, also in another life of the host; and the
 //! keys under which they were asked for (P-30).
 //!
-//! One file a plugin, one line a transition, written and flushed at its end. It is written anew as a
-//! whole when most of it is not wanted any more.
+//! One file a plugin, one line a transition, written and flushed at its end.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -19,8 +17,7 @@ use patchbay_lifecycle::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::request::TransitionRequest;
-use crate::records::replace_file;
+use super::{lines::LineFile, request::TransitionRequest};
 
 /// Transitions of one plugin that are kept, however old.
 const KEPT: usize = 64;
@@ -39,13 +36,12 @@ pub(crate) struct Histories {
 }
 
 /// What is known of one plugin, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct History {
     ended: VecDeque<Kept>,
     /// The latest request: id of its transition, and what was asked for.
     asked: Option<(String, String)>,
-    /// Lines of the file.
-    lines: usize,
+    file: LineFile,
 }
 
 /// One transition.
@@ -110,20 +106,9 @@ impl Histories {
             request: asked.map(|(_, request)| request.clone()),
             report: Arc::new(without_counts(report)),
         };
-        let line = kept.line()?;
         history.ended.push_back(kept);
         history.forget(unix_ns);
-        let path = self.file_of(name);
-        if history.lines > 2 * history.ended.len() + KEPT {
-            let lines: io::Result<String> = history.ended.iter().map(Kept::line).collect();
-            replace_file(&path, lines?.as_bytes())?;
-            history.lines = history.ended.len();
-            return Ok(());
-        }
-        let mut file = File::options().create(true).append(true).open(&path)?;
-        file.write_all(line.as_bytes())?;
-        history.lines += 1;
-        file.sync_data()
+        history.file.add(history.ended.iter().map(Kept::line))
     }
 
     /// A former life of the host ended in the middle of a transition, or right behind its end, and
@@ -177,22 +162,11 @@ impl Histories {
         look(state.entry(name.clone()).or_insert_with(|| self.read(name)))
     }
 
-    /// What former lives left. A line that a death cut short is nobody's.
+    /// What former lives left.
     fn read(&self, name: &PluginName) -> History {
-        let text = fs::read(self.file_of(name)).unwrap_or_default();
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let mut history = History::default();
-        for line in lines {
-            history.lines += 1;
-            if let Ok(ReadLine { request, report }) = serde_json::from_slice(line) {
-                history.ended.push_back(Kept { request, report: Arc::new(report) });
-            }
-        }
-        if text.last().is_some_and(|byte| *byte != b'\n') {
-            // The next line would become part of it: everything is written anew.
-            history.lines = usize::MAX / 4;
-        }
-        history
+        let (file, lines) = LineFile::open::<ReadLine>(self.file_of(name));
+        let kept = |ReadLine { request, report }| Kept { request, report: Arc::new(report) };
+        History { ended: lines.into_iter().map(kept).collect(), asked: None, file }
     }
 
     fn file_of(&self, name: &PluginName) -> PathBuf {
@@ -223,17 +197,21 @@ impl History {
 // === impl Kept ===
 
 impl Kept {
-    fn line(&self) -> io::Result<String> {
+    fn line(&self) -> Line<'_> {
         let Kept { request, report } = self;
-        Ok(serde_json::to_string(&Line { request, report })? + "\n")
+        Line { request, report }
     }
 }
 
 /// Whether a key under which it was asked for still means it. A clock that was put back makes
 /// nothing old.
 fn is_young(report: &Report, unix_ns: u64) -> bool {
-    let age = Duration::from_nanos(unix_ns.saturating_sub(report.started_unix_ns));
-    age < KEY_LIFE
+    lives(report.started_unix_ns, unix_ns)
+}
+
+/// Whether a key that was used then still means the same.
+pub(super) fn lives(used_unix_ns: u64, unix_ns: u64) -> bool {
+    Duration::from_nanos(unix_ns.saturating_sub(used_unix_ns)) < KEY_LIFE
 }
 
 /// What a record says of a transition that has ended.
@@ -260,7 +238,7 @@ fn report_of(record: &Record) -> Option<Report> {
 }
 
 /// What is read again is the result: the percentiles, not what they were counted from.
-fn without_counts(report: &Report) -> Report {
+pub(super) fn without_counts(report: &Report) -> Report {
     let mut report = report.clone();
     for version in [&mut report.stable, &mut report.candidate] {
         version.sample.latencies = None;
@@ -354,7 +332,7 @@ mod tests {
         }
         assert_eq!(histories.of(&name()).len(), KEPT);
         let lines = fs::read_to_string(histories.file_of(&name())).expect("a file").lines().count();
-        assert!(lines <= 3 * KEPT + 1, "{lines} lines");
+        assert!(lines <= 3 * KEPT, "{lines} lines");
         assert_eq!(Histories::open(folder.path()).of(&name())[0].spec.id, "t199");
     }
 }

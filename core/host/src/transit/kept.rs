@@ -17,7 +17,7 @@ use patchbay_lifecycle::{
     },
 };
 
-use super::{history::Histories, library, request::Link};
+use super::{answers::Answers, history::Histories, library, request::Link};
 use crate::{
     context::Context,
     incarnation::Incarnation,
@@ -32,6 +32,7 @@ const ALIVE: &str = "alive";
 pub(crate) struct Promises {
     records: Box<dyn Records>,
     pub(crate) history: Histories,
+    pub(crate) answers: Answers,
     alive: std::path::PathBuf,
     end: HostEnd,
     /// Rises when something may be tried again.
@@ -65,8 +66,9 @@ impl Promises {
         };
         records::replace_file(&alive, b"")?;
         let (records, history) = (Box::new(records), Histories::open(folder));
+        let answers = Answers::open(folder);
         let (lifts, state) = (AtomicU64::new(0), Mutex::default());
-        Ok(Promises { records, history, alive, end, lifts, state })
+        Ok(Promises { records, history, answers, alive, end, lifts, state })
     }
 
     /// The host ends in order.

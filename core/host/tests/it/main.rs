@@ -5,6 +5,7 @@ mod actors;
 mod churn;
 mod crashes;
 mod failures;
+mod keys;
 mod letters;
 mod links;
 mod operating;
