@@ -192,4 +192,8 @@ impl Bookmark {
     pub(crate) fn set_troubled(&mut self) {
         self.size |= TROUBLED;
     }
+
+    pub(crate) fn is_budgeted(&self) -> bool {
+        self.size & BUDGETED != 0
+    }
 }

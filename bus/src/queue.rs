@@ -17,6 +17,7 @@ pub(crate) mod desk;
 pub(crate) mod durable;
 pub(crate) mod estate;
 pub(crate) mod forward;
+mod held;
 pub(crate) mod inbox;
 pub(crate) mod intake;
 mod keyed;

@@ -153,6 +153,7 @@ impl Recovery<'_> {
             time: self.time,
         };
         let due = subscription.queue.inherit(estate, &reading);
+        subscription.queue.inbox.lock().keep_order();
         subscription.arm(due);
         Ok(subscription)
     }

@@ -46,8 +46,8 @@ pub struct Delivery {
     pub redrives: u32,
     /// A version on trial has failed it.
     pub tried: bool,
-    /// It was published with a time to start from, or sent back from the dead letters: it has no
-    /// place in the order before its first hand-off.
+    /// It was published with a time to start from: it has no place in the order before its first
+    /// hand-off.
     pub late: bool,
     /// What it waits for.
     pub wait: Wait,

@@ -102,8 +102,7 @@ impl State {
             history: if durable { Vec::new() } else { letter.delivery.history.clone() },
             redrives: letter.delivery.redrives + 1,
             tried: false,
-            // What only the journal has may be read back after it.
-            late: subscription.recorded,
+            late: false,
             wait: Wait::Lane,
             deadline: None,
             accused: false,

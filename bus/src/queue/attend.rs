@@ -138,11 +138,11 @@ impl Desk {
                 parked: &mut 0,
             },
         );
+        self.set_behind(behind);
         if visit == Visit::Staged {
-            self.store.add_all(&mut stage, &self.split);
+            self.sort_in(&mut stage);
         }
         self.add_later(&mut later);
-        self.set_behind(behind);
     }
 
     /// Asks for a lane of that generation, once until one comes.

@@ -82,7 +82,7 @@ impl Queue {
             }
             drop(state);
             desk.stage(inbox, after);
-            desk.store.add_all(&mut vec![delivery], &desk.split);
+            desk.sort_in(&mut vec![delivery]);
             inbox.report(desk.load(), &mut after.wakes);
             desk.pass_on(inbox, None, false, u64::MAX, after);
             Ok(0)

@@ -147,7 +147,10 @@ impl Desk {
         Load {
             count: self.store.queued() + self.store.delayed(),
             bytes: self.store.bytes(),
-            bookmarks: self.durable.as_ref().map_or(0, |durable| durable.bookmarks()),
+            bookmarks: self
+                .durable
+                .as_ref()
+                .map_or(0, |durable| durable.bookmarks() + self.store.places()),
         }
     }
 
@@ -155,7 +158,7 @@ impl Desk {
     fn far(&self) -> (usize, usize) {
         self.durable
             .as_ref()
-            .map_or((0, 0), |durable| (durable.far.len(), durable.due.len() + durable.away))
+            .map_or((0, 0), |durable| (durable.far.len(), durable.waiting() + self.store.places()))
     }
 
     /// Deliveries that wait for their turn alone.
@@ -170,7 +173,7 @@ impl Desk {
             || self
                 .durable
                 .as_ref()
-                .is_some_and(|durable| durable.can_fetch() || !durable.suspects.is_empty())
+                .is_some_and(|durable| !durable.suspects.is_empty() || self.can_fetch(durable))
     }
 
     /// Moves what is due to where seats find it.
@@ -367,9 +370,10 @@ impl Desk {
             let history = self.histories.get(&again.id());
             durable.retry(again.id(), again.attempts(), history, due_ns, now_ns);
             // What waits for long leaves room for what the journal has behind it.
-            let limit = if budgeted { self.spec.limits.count } else { self.spec.limits.count / 2 };
+            let limits = self.spec.limits;
             let held = self.store.queued() + self.store.delayed();
-            if due_ns > now_ns && held >= limit && again.message().mark() != 0 {
+            let is_much = held >= limits.count / 2 || self.store.bytes() >= limits.bytes / 2;
+            if due_ns > now_ns && is_much && again.message().mark() != 0 {
                 // More than may stand in memory: the journal has it, and its place is enough.
                 durable.put_far(now_ns, due_ns, again.to_bookmark());
                 return;

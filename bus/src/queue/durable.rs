@@ -33,6 +33,8 @@ pub(crate) struct Durable {
     pub(super) far: Wheel<Bookmark>,
     /// Those whose time has come.
     pub(super) due: VecDeque<Bookmark>,
+    /// Those whose next attempt comes out of the retry budget besides.
+    pub(super) starved: VecDeque<Bookmark>,
     /// How many of those a lane is away with, to read them.
     pub(super) away: usize,
     /// Whose attempt may have ended a process: handed out one at a time, and nothing beside.
@@ -41,6 +43,8 @@ pub(crate) struct Durable {
     pub(super) solo: bool,
     /// How many fresh ones can be read back, as of the last visit.
     pub(super) behind: usize,
+    /// From which id on a new delivery stands behind older ones of its key that only the journal has.
+    pub(super) line_from: u64,
     /// Where reading goes on; `None` before the first read and while a lane is away with it.
     pub(super) reader: Option<journal::Backlog>,
     /// Ids beyond the reader that are at the desk already.
@@ -71,6 +75,8 @@ pub(super) enum Forwarding {
 /// What a lane reads out of the journal while the desk is free.
 pub(crate) struct Errand {
     pub(super) bookmarks: Vec<Bookmark>,
+    /// Of those that wait for their key and are next.
+    pub(super) wanted: Vec<Bookmark>,
     pub(super) reader: Option<journal::Backlog>,
     pub(super) from: u64,
     pub(super) upto: u64,
@@ -82,6 +88,8 @@ pub(crate) struct Errand {
 pub(crate) struct Fetched {
     /// Deliveries whose time has come.
     pub(super) due: Vec<Delivery>,
+    /// Deliveries that wait for their key and are next.
+    pub(super) wanted: Vec<Delivery>,
     /// Fresh deliveries, in the order of acceptance, with what they have to wait for (0 = nothing).
     pub(super) fresh: Vec<(u64, Delivery)>,
     pub(super) reader: Option<journal::Backlog>,
@@ -102,10 +110,12 @@ impl Durable {
             is_used: false,
             far: Wheel::new(now_ns),
             due: VecDeque::new(),
+            starved: VecDeque::new(),
             away: 0,
             suspects: VecDeque::new(),
             solo: false,
             behind: 0,
+            line_from: u64::MAX,
             reader: None,
             known: HashSet::default(),
             is_fetching: false,
@@ -120,24 +130,29 @@ impl Durable {
     /// Deliveries of which only the place is kept.
     #[inline]
     pub(super) fn bookmarks(&self) -> usize {
-        self.far.len() + self.due.len() + self.away + self.suspects.len()
+        self.far.len() + self.waiting() + self.suspects.len()
     }
 
-    /// Whether a lane would find something in the journal.
-    pub(super) fn can_fetch(&self) -> bool {
-        !self.is_fetching && !self.is_halted && (!self.due.is_empty() || self.behind > 0)
+    /// Those of them whose time has come.
+    pub(super) fn waiting(&self) -> usize {
+        self.due.len() + self.starved.len() + self.away
     }
 
     /// What has become due needs reading.
     pub(super) fn expire(&mut self, now_ns: u64) {
         if self.far.len() > 0 {
-            let due = &mut self.due;
-            self.far.expire(now_ns, |bookmark| due.push_back(bookmark));
+            let (due, starved) = (&mut self.due, &mut self.starved);
+            self.far.expire(now_ns, |bookmark| match bookmark.is_budgeted() {
+                true => starved.push_back(bookmark),
+                false => due.push_back(bookmark),
+            });
         }
     }
 
     pub(super) fn put_far(&mut self, now_ns: u64, due_ns: u64, bookmark: Bookmark) {
-        if due_ns <= now_ns {
+        if due_ns <= now_ns && bookmark.is_budgeted() {
+            self.starved.push_back(bookmark);
+        } else if due_ns <= now_ns {
             self.due.push_back(bookmark);
         } else {
             self.far.insert(now_ns, due_ns, bookmark);

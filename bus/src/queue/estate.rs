@@ -81,10 +81,14 @@ impl Queue {
         drop(state);
         estate.histories = std::mem::take(&mut desk.histories);
         estate.pending = std::mem::take(&mut desk.pending);
-        desk.store.drain_with(|due_ns, delivery| estate.deliveries.push((due_ns, delivery)));
+        let mut places = Vec::new();
+        let deliveries = &mut estate.deliveries;
+        desk.store.drain_with(&mut places, |due_ns, delivery| deliveries.push((due_ns, delivery)));
+        estate.bookmarks.extend(places.into_iter().map(|place| (0, place)));
         if let Some(durable) = &mut desk.durable {
             durable.far.drain_with(|due_ns, bookmark| estate.bookmarks.push((due_ns, bookmark)));
-            estate.bookmarks.extend(durable.due.drain(..).map(|bookmark| (0, bookmark)));
+            let due = durable.due.drain(..).chain(durable.starved.drain(..));
+            estate.bookmarks.extend(due.map(|bookmark| (0, bookmark)));
             estate.suspects.extend(durable.suspects.drain(..));
             estate.known = std::mem::take(&mut durable.known);
         }
@@ -146,7 +150,9 @@ impl Queue {
             state.intake = estate.intake;
             state.cut_off = estate.cut_off;
             state.intake.rekey(&self.spec);
+            let behind = inbox.behind(&mut state, inbox.reached());
             drop(state);
+            desk.set_behind(Some(behind));
             desk.counts = estate.counts;
             desk.histories = estate.histories;
             desk.pending = estate.pending;
@@ -177,10 +183,10 @@ impl Queue {
             state.shut();
             state.intake.give_up_unrecorded(&mut after.garbage);
             drop(state);
-            let mut kept = Vec::new();
+            let (mut kept, mut places) = (Vec::new(), Vec::new());
             let mut dropped = after.garbage.len() as u64;
             let split = desk.split.clone();
-            desk.store.drain_with(|due_ns, delivery| {
+            desk.store.drain_with(&mut places, |due_ns, delivery| {
                 if delivery.is_durable() {
                     kept.push((due_ns, delivery));
                 } else {
@@ -196,6 +202,9 @@ impl Queue {
             dropped += (before - desk.pending.len()) as u64;
             desk.counts.dropped.add(DropReason::Unload, dropped);
             desk.store.reset(desk.spec.order);
+            if let Some(durable) = &mut desk.durable {
+                durable.due.extend(places);
+            }
             for (due_ns, delivery) in kept {
                 if due_ns == 0 {
                     desk.store.put_back(vec![delivery], false, &split);
@@ -230,7 +239,7 @@ impl super::desk::Desk {
         match heir {
             // What stood behind another of its key had not begun, whatever its window said.
             Heir::Suspect(_, Some(delivery)) if is_ordered && !is_first => {
-                self.store.add_all(&mut vec![delivery], &self.split);
+                self.sort_in(&mut vec![delivery]);
             }
             Heir::Suspect(mut bookmark, _) => {
                 if holds {
@@ -257,7 +266,7 @@ impl super::desk::Desk {
                 } else if holds {
                     self.store.repeat(delivery, &self.split);
                 } else {
-                    self.store.add_all(&mut vec![delivery], &self.split);
+                    self.sort_in(&mut vec![delivery]);
                 }
             }
         }

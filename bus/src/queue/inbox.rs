@@ -14,7 +14,7 @@ use patchbay_slab::Message;
 
 use super::{
     beyond::CutOff,
-    intake::{Intake, Sealed},
+    intake::{Behind, Intake, Sealed},
 };
 use crate::{
     delivery::Delivery,
@@ -108,8 +108,8 @@ pub(crate) struct Fetch<'a> {
     pub(crate) window: &'a mut Vec<Delivery>,
     /// Empty; receives what has to be sorted.
     pub(crate) stage: &'a mut Vec<Delivery>,
-    /// Receives how many may be read back out of the journal; `None` = nothing is recorded.
-    pub(crate) behind: &'a mut Option<usize>,
+    /// Receives what may be read back out of the journal; `None` = nothing is recorded.
+    pub(crate) behind: &'a mut Option<Behind>,
     /// Receives what has to wait for a time.
     pub(crate) later: &'a mut Vec<(u64, Delivery)>,
     /// Receives those who waited for room.
@@ -245,7 +245,7 @@ impl Inbox {
             let moved = state.intake.release(reached, fetch.stage, fetch.later);
             desk.count += moved.count;
             desk.bytes += moved.bytes;
-            *fetch.behind = Some(state.intake.behind(reached));
+            *fetch.behind = Some(self.behind(state, reached));
         }
         state.desk = desk;
         let visit = match state.buffer.len() {

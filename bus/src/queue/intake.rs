@@ -48,6 +48,22 @@ pub(crate) struct Intake {
     pub(crate) registered: bool,
 }
 
+/// What is in the journal only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Behind {
+    /// How many may be read back now.
+    pub(crate) count: usize,
+    /// From which id on a delivery stands behind older ones that are in the journal only, where
+    /// there is an order; `u64::MAX` = none does.
+    pub(crate) line_from: u64,
+}
+
+// === impl Behind ===
+
+impl Behind {
+    pub(crate) const NOTHING: Behind = Behind { count: 0, line_from: u64::MAX };
+}
+
 /// What is known of a delivery when its record was appended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recorded {
@@ -95,6 +111,12 @@ impl Inbox {
         state.intake.seal(Sealed { record, level, due_ns, delivery });
     }
 
+    /// What a desk has to know of what it can read back.
+    pub(crate) fn behind(&self, state: &mut InboxState, reached: Reached) -> Behind {
+        let line_from = if self.is_held_up(state) { state.intake.next_spilled } else { u64::MAX };
+        Behind { count: state.intake.behind(reached), line_from }
+    }
+
     /// A level was reached: whoever sleeps here should look.
     pub(crate) fn announce(&self) -> Nudge {
         let mut state = self.lock();
@@ -105,6 +127,11 @@ impl Inbox {
 // === impl InboxState ===
 
 impl InboxState {
+    /// Nobody knows yet which order it will have: what is accepted until then stays in order.
+    pub(crate) fn keep_order(&mut self) {
+        self.is_ordered = true;
+    }
+
     /// Whether what needs no record has to wait for what does: nothing passes in an ordered queue.
     #[inline]
     pub(super) fn waits_in_line(&self) -> bool {

@@ -2,15 +2,15 @@
 //!
 //! Deliveries wait in virtual lanes by the hash of their key. A seat that takes one owns its virtual
 //! lane until it settles, so deliveries of a key never overlap. Only exceptional keys have state of
-//! their own, in `held`: keys with a delivery in retry, revoked, suspended, or begun before a
-//! cutover. In normal running that map is empty.
+//! their own, in [`held`](super::held).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use foldhash::fast::FixedState;
-
-use super::split::{PARTS, Split, spread};
-use crate::delivery::Delivery;
+use super::{
+    held::{HeldKeys, Released},
+    split::{PARTS, Split, spread},
+};
+use crate::delivery::{Bookmark, Delivery};
 
 #[derive(Debug)]
 pub(crate) struct Keyed {
@@ -21,7 +21,8 @@ pub(crate) struct Keyed {
     ready: [VecDeque<u32>; PARTS],
     /// Deliveries that hold their key themselves and may go to any seat of their part.
     again: [VecDeque<Delivery>; PARTS],
-    held: HashMap<u64, Held, FixedState>,
+    held: HeldKeys,
+    /// What is in memory.
     len: usize,
 }
 
@@ -31,13 +32,6 @@ struct VirtualLane {
     owned: bool,
     listed: bool,
     part: usize,
-}
-
-/// A key that waits for `holders` deliveries to be settled.
-#[derive(Debug, Default)]
-struct Held {
-    holders: u32,
-    waiting: VecDeque<Delivery>,
 }
 
 /// Virtual lanes of a subscription that is ordered by key.
@@ -55,7 +49,7 @@ impl Keyed {
             lanes: (0..lanes * PARTS as u32).map(lane).collect(),
             ready: Default::default(),
             again: Default::default(),
-            held: HashMap::default(),
+            held: HeldKeys::default(),
             len: 0,
         }
     }
@@ -68,8 +62,7 @@ impl Keyed {
     /// Shows everything that is here.
     pub(crate) fn each<'a>(&'a self, see: impl FnMut(&'a Delivery)) {
         let lanes = self.lanes.iter().flat_map(|lane| &lane.queue);
-        let held = self.held.values().flat_map(|held| &held.waiting);
-        lanes.chain(self.again.iter().flatten()).chain(held).for_each(see);
+        lanes.chain(self.again.iter().flatten()).chain(self.held.each()).for_each(see);
     }
 
     /// Whether a seat of `part` would find something.
@@ -117,12 +110,7 @@ impl Keyed {
             self.again[part].push_front(delivery);
             return;
         }
-        if delivery.key_hash() != 0
-            && let Some(held) = self.held.get_mut(&delivery.key_hash())
-        {
-            held.waiting.push_front(delivery);
-            return;
-        }
+        let Some(delivery) = self.held.wait_again(delivery) else { return };
         let index = self.lane_of(&delivery, part);
         self.lanes[index as usize].queue.push_front(delivery);
         self.list(index);
@@ -159,10 +147,7 @@ impl Keyed {
             // Those that wait for their key do not count: what is behind them may go now.
             while out.len() - before < n {
                 let Some(delivery) = lane.queue.pop_front() else { break };
-                match self.held.get_mut(&delivery.key_hash()) {
-                    Some(held) if delivery.key_hash() != 0 => held.waiting.push_back(delivery),
-                    _ => out.push(delivery),
-                }
+                out.extend(self.held.wait(delivery));
             }
         }
         self.len -= out.len() - before;
@@ -178,34 +163,81 @@ impl Keyed {
 
     /// One more unsettled delivery that its key waits for.
     pub(crate) fn hold(&mut self, key: u64) {
-        self.held.entry(key).or_default().holders += 1;
+        self.held.hold(key);
     }
 
     /// One of them is settled. After the last, what waited goes on.
     pub(crate) fn let_go(&mut self, key: u64, split: &Split) {
-        let Some(held) = self.held.get_mut(&key) else { return };
-        held.holders -= 1;
-        if held.holders > 0 {
-            return;
-        }
-        if let Some(held) = self.held.remove(&key) {
-            self.len -= held.waiting.len();
-            for delivery in held.waiting.into_iter().rev() {
-                self.add_front(delivery, split);
+        let released = self.held.let_go(key);
+        self.go_on(released, split);
+    }
+
+    fn go_on(&mut self, released: Released, split: &Split) {
+        match released {
+            Released::Nothing => {}
+            Released::Next(delivery) => self.again[split.route(&delivery)].push_back(delivery),
+            Released::All(all) => {
+                self.len -= all.len();
+                all.into_iter().rev().for_each(|delivery| self.add_front(delivery, split));
             }
         }
     }
 
-    /// Takes everything out; held keys stay held.
+    /// Takes out what may have to be sorted anew; held keys stay held.
     pub(crate) fn drain(&mut self, out: &mut Vec<Delivery>) {
+        let before = out.len();
         for lane in &mut self.lanes {
             out.extend(lane.queue.drain(..));
             lane.listed = false;
         }
         self.ready.iter_mut().for_each(VecDeque::clear);
         self.again.iter_mut().for_each(|again| out.extend(again.drain(..)));
-        self.held.values_mut().for_each(|held| out.extend(held.waiting.drain(..)));
+        self.held.drain(out);
+        self.len -= out.len() - before;
+    }
+
+    /// Takes everything out, for good; `places` receives what is in the journal only.
+    pub(crate) fn drain_all(&mut self, out: &mut Vec<Delivery>, places: &mut Vec<Bookmark>) {
+        self.drain(out);
+        self.held.drain_all(out, places);
         self.len = 0;
+    }
+
+    /// How many wait for their key in the journal only.
+    #[inline]
+    pub(crate) fn places(&self) -> usize {
+        self.held.places()
+    }
+
+    /// Whether something that waits for its key need not be in memory.
+    pub(crate) fn can_shed(&self, most: usize) -> bool {
+        self.held.can_shed(most)
+    }
+
+    /// Keeps of what waits for its key only the place, until there are `most` of those.
+    pub(crate) fn shed(&mut self, most: usize, garbage: &mut Vec<Delivery>) {
+        let before = garbage.len();
+        self.held.shed(most, garbage);
+        self.len -= garbage.len() - before;
+    }
+
+    /// Whether a key is free whose next delivery has to be read.
+    #[inline]
+    pub(crate) fn is_wanting(&self) -> bool {
+        self.held.is_wanting()
+    }
+
+    /// The places that are to be read first, `most` of them.
+    pub(crate) fn wanted(&mut self, most: usize) -> Vec<Bookmark> {
+        self.held.wanted(most)
+    }
+
+    /// A delivery is here of which only the place was kept.
+    pub(crate) fn restore(&mut self, delivery: Delivery, split: &Split) -> bool {
+        let Some(released) = self.held.restore(delivery) else { return false };
+        self.len += 1;
+        self.go_on(released, split);
+        true
     }
 
     /// Gives up the oldest delivery that nobody's order depends on.
@@ -213,25 +245,14 @@ impl Keyed {
         let in_lane = (0..self.lanes.len())
             .filter_map(|i| self.lanes[i].queue.front().map(|front| (front.id(), i)))
             .min();
-        let behind = self
-            .held
-            .iter()
-            .filter_map(|(key, held)| held.waiting.front().map(|front| (front.id(), *key)))
-            .min();
-        let dropped = match (in_lane, behind) {
-            (Some((id, _)), Some((other, key))) if other < id => self.drop_waiting(key),
-            (Some((_, lane)), _) => {
+        let dropped = match (in_lane, self.held.oldest()) {
+            (Some((id, lane)), other) if other.is_none_or(|other| id < other) => {
                 self.lanes[lane].queue.pop_front_if(|front| !front.is_durable())
             }
-            (None, Some((_, key))) => self.drop_waiting(key),
-            (None, None) => None,
+            _ => self.held.drop_oldest(),
         };
         self.len -= usize::from(dropped.is_some());
         dropped
-    }
-
-    fn drop_waiting(&mut self, key: u64) -> Option<Delivery> {
-        self.held.get_mut(&key)?.waiting.pop_front_if(|front| !front.is_durable())
     }
 
     /// When the oldest delivery of `part` was accepted.

@@ -351,13 +351,15 @@ impl Desk {
 
     /// Drops everything that waits, as a closed subscription does.
     pub(super) fn drop_waiting(&mut self, after: &mut After) -> u64 {
-        let waiting = self.store.drain();
+        let mut places = Vec::new();
+        let waiting = self.store.drain(&mut places);
         let held = self.pending.len();
-        let dropped = (waiting.len() + held) as u64;
+        let dropped = (waiting.len() + places.len() + held) as u64;
         self.counts.dropped.add(crate::DropReason::Unload, dropped);
         // Not those of what lanes still hold: it may die yet.
-        for delivery in &waiting {
-            self.histories.remove(&delivery.id());
+        let here = waiting.iter().map(Delivery::id);
+        for id in here.chain(places.iter().map(|place| place.id)) {
+            self.histories.remove(&id);
         }
         after.garbage.extend(waiting);
         self.pending.clear();

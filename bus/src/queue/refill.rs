@@ -7,18 +7,24 @@ use patchbay_slab::{Message, Parts, Slab};
 
 use super::{
     desk::{After, Desk},
-    durable::{Errand, Fetched},
+    durable::{Durable, Errand, Fetched},
     inbox::{Inbox, Load},
+    intake::Behind,
+    keyed::Keyed,
     service::Time,
     split::PARTS,
 };
 use crate::{
     delivery::{Bookmark, Delivery},
-    spec::SubscriptionSpec,
+    spec::{Order, SubscriptionSpec},
 };
 
 /// Most deliveries that one errand brings.
 const ERRAND_MAX: usize = 1024;
+/// For each delivery that may stand in memory, how many may wait for their key as a place only.
+const PLACES_EACH: usize = 64;
+/// Which part of the memory may wait for the retry budget before no more of them are read.
+const STARVED_PART: usize = 8;
 
 /// What an errand needs to know of its queue.
 pub(crate) struct Reading<'a> {
@@ -33,11 +39,29 @@ pub(crate) struct Reading<'a> {
 impl Desk {
     /// Notes what a visit said of the journal.
     #[inline]
-    pub(super) fn set_behind(&mut self, behind: Option<usize>) {
+    pub(super) fn set_behind(&mut self, behind: Option<Behind>) {
         if let Some(durable) = &mut self.durable {
             durable.is_used |= behind.is_some();
-            durable.behind = behind.unwrap_or(0);
+            let Behind { count, line_from } = behind.unwrap_or(Behind::NOTHING);
+            (durable.behind, durable.line_from) = (count, line_from);
+            if line_from == u64::MAX && self.store.has_line() {
+                self.store.move_up(u64::MAX, &self.split);
+            }
         }
+    }
+
+    /// New deliveries. In an ordered queue none passes an older one that only the journal has, as a
+    /// letter might that is sent back, or what came in before the order was known (P-16).
+    #[inline]
+    pub(super) fn sort_in(&mut self, stage: &mut Vec<Delivery>) {
+        let line_from = self.durable.as_ref().map_or(u64::MAX, |durable| durable.line_from);
+        if line_from != u64::MAX {
+            let waits = |it: &mut Delivery| it.key_hash() != 0 && it.id() >= line_from;
+            for delivery in stage.extract_if(.., waits) {
+                self.store.stand_in_line(delivery);
+            }
+        }
+        self.store.add_all(stage, &self.split);
     }
 
     /// New deliveries that have to wait for a time. Of what the journal has, no more stands in memory
@@ -67,42 +91,94 @@ impl Desk {
     /// Sends the visiting lane for more, if memory has run low and the journal has some.
     #[inline]
     pub(super) fn send_for_more(&mut self, inbox: &Inbox, after: &mut After) {
-        if self.durable.as_ref().is_some_and(|durable| durable.can_fetch()) {
+        if self.durable.as_ref().is_some_and(|durable| self.can_fetch(durable)) {
             self.make_errand(inbox, after);
         }
     }
 
+    /// Whether a lane would find something in the journal, and memory has room for it.
+    pub(super) fn can_fetch(&self, durable: &Durable) -> bool {
+        if durable.is_fetching || durable.is_halted {
+            return false;
+        }
+        let is_wanting = self.store.keys().is_some_and(Keyed::is_wanting);
+        let is_next = is_wanting || !durable.due.is_empty() || self.spare_budgeted(durable) > 0;
+        if !is_next && durable.behind == 0 {
+            return false;
+        }
+        // All that lies in memory may wait for the key of one that is not there.
+        !self.is_full() || self.can_shed() || is_next && self.is_stuck()
+    }
+
+    /// How many more of those may be read that wait for the retry budget.
+    fn spare_budgeted(&self, durable: &Durable) -> usize {
+        let most = (self.spec.limits.count / STARVED_PART).max(1);
+        most.saturating_sub(self.store.starved()).min(durable.starved.len())
+    }
+
+    /// What stands in memory, but for what stands in line for what is to be read.
+    fn crowd(&self) -> Load {
+        let (load, (count, bytes)) = (self.load(), self.store.line());
+        Load { count: load.count - count, bytes: load.bytes - bytes, ..load }
+    }
+
+    fn is_full(&self) -> bool {
+        let (load, limits) = (self.crowd(), self.spec.limits);
+        load.count > limits.count / 2 || load.bytes > limits.bytes / 2
+    }
+
+    fn is_stuck(&self) -> bool {
+        !(0..PARTS).any(|part| self.store.has_ready(part))
+    }
+
+    /// Whether there are keys beside those that wait.
+    fn can_shed(&self) -> bool {
+        let most = self.spec.limits.count.saturating_mul(PLACES_EACH);
+        self.spec.order == Order::PerKey && self.store.keys().is_some_and(|it| it.can_shed(most))
+    }
+
     fn make_errand(&mut self, inbox: &Inbox, after: &mut After) {
-        let (load, limits) = (self.load(), self.spec.limits);
-        let is_full = load.count > limits.count / 2 || load.bytes > limits.bytes / 2;
-        // All that lies in memory may wait for the key of one that is due and is not there.
-        let is_stuck = is_full && !(0..PARTS).any(|part| self.store.has_ready(part));
-        let Some(durable) = &mut self.durable else { return };
-        if is_full && (durable.due.is_empty() || !is_stuck) {
+        if self.is_full() && self.can_shed() {
+            let most = self.spec.limits.count.saturating_mul(PLACES_EACH);
+            self.store.shed(most, &mut after.garbage);
+        }
+        let (is_full, is_stuck) = (self.is_full(), self.is_stuck());
+        if is_full && !is_stuck {
             return;
         }
+        let (load, limits) = (self.crowd(), self.spec.limits);
         let room = Load {
             count: limits.count.saturating_sub(load.count).clamp(1, ERRAND_MAX),
             bytes: limits.bytes.saturating_sub(load.bytes),
             bookmarks: 0,
         };
-        let n = durable.due.len().min(room.count);
-        let bookmarks: Vec<Bookmark> = durable.due.drain(..n).collect();
-        durable.away = n;
+        let wanted = self.store.keyed().map(|keyed| keyed.wanted(room.count)).unwrap_or_default();
+        let budgeted = self.durable.as_ref().map_or(0, |durable| self.spare_budgeted(durable));
+        let Some(durable) = &mut self.durable else { return };
+        let n = durable.due.len().min(room.count - wanted.len());
+        let mut bookmarks: Vec<Bookmark> = durable.due.drain(..n).collect();
+        let left = room.count - wanted.len() - n;
+        let budgeted = budgeted.min(left);
+        bookmarks.extend(durable.starved.drain(..budgeted));
+        let left = left - budgeted;
+        durable.away = bookmarks.len();
         let mut state = inbox.lock();
-        let behind =
-            if n < room.count && !is_full { state.intake.behind(inbox.reached()) } else { 0 };
+        let behind = if left > 0 && !is_full { state.intake.behind(inbox.reached()) } else { 0 };
+        if bookmarks.is_empty() && wanted.is_empty() && behind == 0 {
+            return;
+        }
         let upto = state.intake.barrier().map_or(u64::MAX, |record| record - 1);
         let from = state.intake.next_spilled;
         drop(state);
         durable.is_fetching = true;
         after.errand = Some(Errand {
             bookmarks,
+            wanted,
             // Where it stopped, newer ones may have stood in memory and be settled or not.
             reader: durable.reader.take().filter(|reader| reader.position() >= from),
             from,
             upto,
-            room: Load { count: behind.min(room.count - n), ..room },
+            room: Load { count: behind.min(left), ..room },
         });
     }
 
@@ -114,7 +190,7 @@ impl Desk {
         now_ns: u64,
         after: &mut After,
     ) {
-        let Fetched { due, mut fresh, reader, is_broken, expected } = fetched;
+        let Fetched { due, wanted, mut fresh, reader, is_broken, expected } = fetched;
         // The journal counts it and cannot find it: nothing is handed out on a guess.
         let is_missing = expected > 0 && fresh.is_empty();
         let Some(durable) = &mut self.durable else { return };
@@ -132,10 +208,16 @@ impl Desk {
             bookmarks: 0,
         };
         let next = fresh.last().map(|(_, delivery)| delivery.id() + 1);
+        for delivery in wanted {
+            self.store.restore(delivery, &self.split);
+        }
         for delivery in due {
             self.store.mature(delivery, &self.split);
         }
         for (due_ns, delivery) in fresh {
+            if self.store.has_line() {
+                self.store.move_up(delivery.id(), &self.split);
+            }
             if due_ns <= now_ns {
                 self.store.add_all(&mut vec![delivery], &self.split);
             } else if self.load().count < self.spec.limits.count / 2 {
@@ -148,7 +230,7 @@ impl Desk {
         if let Some(next) = next {
             let mut state = inbox.lock();
             state.intake.read_back(next, read);
-            let behind = state.intake.behind(inbox.reached());
+            let behind = inbox.behind(&mut state, inbox.reached());
             drop(state);
             self.set_behind(Some(behind));
         }
@@ -165,11 +247,15 @@ impl Errand {
     pub(super) fn run(mut self, reading: &Reading<'_>) -> Fetched {
         let mut slab = Slab::new();
         let mut fetched = Fetched { expected: self.room.count, ..Fetched::default() };
-        let messages = reading.read_all(&self.bookmarks);
-        for (bookmark, stored) in self.bookmarks.into_iter().zip(messages) {
-            match stored {
-                Ok(stored) => fetched.due.push(reading.delivery(bookmark, &stored, &mut slab)),
-                Err(_) => fetched.is_broken = true,
+        for (bookmarks, found) in
+            [(self.bookmarks, &mut fetched.due), (self.wanted, &mut fetched.wanted)]
+        {
+            let messages = reading.read_all(&bookmarks);
+            for (bookmark, stored) in bookmarks.into_iter().zip(messages) {
+                match stored {
+                    Ok(stored) => found.push(reading.delivery(bookmark, &stored, &mut slab)),
+                    Err(_) => fetched.is_broken = true,
+                }
             }
         }
         if self.room.count == 0 {

@@ -332,7 +332,7 @@ impl Queue {
         let mut ready = desk.store.waiting(part) as u64;
         // Not sorted yet: exact with one part, an upper bound with two.
         let recorded = inbox.intake.in_memory().count + inbox.intake.spilled().count;
-        let due = desk.durable.as_ref().map_or(0, |durable| durable.due.len());
+        let due = desk.durable.as_ref().map_or(0, |durable| durable.waiting());
         ready += (inbox.len() + recorded + due) as u64;
         ready -= inbox.intake.unaccepted(self.inbox.reached());
         oldest = oldest.or(inbox.oldest_ns());

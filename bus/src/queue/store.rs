@@ -9,7 +9,11 @@ use super::{
     split::{PARTS, Split},
     wheel::Wheel,
 };
-use crate::{delivery::Delivery, redelivery::Budget, spec::Order};
+use crate::{
+    delivery::{Bookmark, Delivery},
+    redelivery::Budget,
+    spec::Order,
+};
 
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -19,6 +23,8 @@ pub(crate) struct Store {
     wheel: Wheel<Delivery>,
     /// Due, and waiting for the retry budget.
     starved: VecDeque<Delivery>,
+    /// Those whose key may be that of an older one that only the journal has, in order.
+    line: VecDeque<Delivery>,
     bytes: usize,
 }
 
@@ -36,6 +42,7 @@ impl Store {
             keyed,
             wheel: Wheel::new(now_ns),
             starved: VecDeque::new(),
+            line: VecDeque::new(),
             bytes: 0,
         }
     }
@@ -43,7 +50,7 @@ impl Store {
     /// Deliveries that wait for a hand-off.
     pub(crate) fn queued(&self) -> usize {
         let ready = self.ready.iter().map(VecDeque::len).sum::<usize>();
-        ready + self.keyed.as_ref().map_or(0, Keyed::len)
+        ready + self.keyed.as_ref().map_or(0, Keyed::len) + self.line.len()
     }
 
     /// Deliveries that wait for a time.
@@ -58,7 +65,8 @@ impl Store {
 
     /// Shows everything that is here, with when it is due; 0 = now.
     pub(crate) fn each<'a>(&'a self, mut see: impl FnMut(u64, &'a Delivery)) {
-        self.ready.iter().flatten().chain(&self.starved).for_each(|delivery| see(0, delivery));
+        let unordered = self.ready.iter().flatten().chain(&self.starved);
+        unordered.chain(&self.line).for_each(|delivery| see(0, delivery));
         if let Some(keyed) = &self.keyed {
             keyed.each(|delivery| see(0, delivery));
         }
@@ -67,6 +75,10 @@ impl Store {
 
     pub(crate) fn keyed(&mut self) -> Option<&mut Keyed> {
         self.keyed.as_mut()
+    }
+
+    pub(crate) fn keys(&self) -> Option<&Keyed> {
+        self.keyed.as_ref()
     }
 
     /// Whether a window may come straight from the inbox: no order, no split, nothing older here.
@@ -103,6 +115,64 @@ impl Store {
                 None => self.ready[split.route(&delivery)].push_back(delivery),
             }
         }
+    }
+
+    // --- what stands in line ---
+
+    /// A delivery that must not pass older ones of its key which only the journal has.
+    pub(crate) fn stand_in_line(&mut self, delivery: Delivery) {
+        self.bytes += delivery.size();
+        self.line.push_back(delivery);
+    }
+
+    /// How much stands in line.
+    pub(crate) fn line(&self) -> (usize, usize) {
+        (self.line.len(), self.line.iter().map(Delivery::size).sum())
+    }
+
+    #[inline]
+    pub(crate) fn has_line(&self) -> bool {
+        !self.line.is_empty()
+    }
+
+    /// Nothing older than `id` is in the journal only.
+    pub(crate) fn move_up(&mut self, id: u64, split: &Split) {
+        while let Some(delivery) = self.line.pop_front_if(|first| first.id() < id) {
+            self.bytes -= delivery.size();
+            self.add_all(&mut vec![delivery], split);
+        }
+    }
+
+    // --- what waits for a key ---
+
+    /// How many wait for their key in the journal only.
+    #[inline]
+    pub(crate) fn places(&self) -> usize {
+        self.keyed.as_ref().map_or(0, Keyed::places)
+    }
+
+    /// Keeps of what waits for a key only the place, until there are `most` of those.
+    pub(crate) fn shed(&mut self, most: usize, garbage: &mut Vec<Delivery>) {
+        let before = garbage.len();
+        if let Some(keyed) = &mut self.keyed {
+            keyed.shed(most, garbage);
+        }
+        self.bytes -= garbage[before..].iter().map(Delivery::size).sum::<usize>();
+    }
+
+    /// A delivery is here of which only the place was kept.
+    pub(crate) fn restore(&mut self, delivery: Delivery, split: &Split) {
+        let size = delivery.size();
+        if self.keyed.as_mut().is_some_and(|keyed| keyed.restore(delivery, split)) {
+            self.bytes += size;
+        }
+    }
+
+    // --- delays ---
+
+    /// How many wait for the retry budget.
+    pub(crate) fn starved(&self) -> usize {
+        self.starved.len()
     }
 
     /// New deliveries that have to wait for a time, with it.
@@ -232,23 +302,28 @@ impl Store {
         dropped
     }
 
-    /// Empties the store for good.
-    pub(crate) fn drain(&mut self) -> Vec<Delivery> {
+    /// Empties the store for good; `places` receives what is in the journal only.
+    pub(crate) fn drain(&mut self, places: &mut Vec<Bookmark>) -> Vec<Delivery> {
         let mut out = Vec::with_capacity(self.queued() + self.delayed());
         self.ready.iter_mut().for_each(|ready| out.extend(ready.drain(..)));
         if let Some(keyed) = &mut self.keyed {
-            keyed.drain(&mut out);
+            keyed.drain_all(&mut out, places);
         }
         self.wheel.drain(|delivery| out.push(delivery));
         out.extend(self.starved.drain(..));
+        out.extend(self.line.drain(..));
         self.bytes = 0;
         out
     }
 
     /// The same, each with the time it waits for; 0 = none.
-    pub(crate) fn drain_with(&mut self, mut out: impl FnMut(u64, Delivery)) {
+    pub(crate) fn drain_with(
+        &mut self,
+        places: &mut Vec<Bookmark>,
+        mut out: impl FnMut(u64, Delivery),
+    ) {
         self.wheel.drain_with(&mut out);
-        self.drain().into_iter().for_each(|delivery| out(0, delivery));
+        self.drain(places).into_iter().for_each(|delivery| out(0, delivery));
     }
 
     /// Forgets which keys are held. It is empty.

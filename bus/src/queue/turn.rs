@@ -212,7 +212,7 @@ impl Desk {
                     self.add_later(&mut later);
                     break;
                 }
-                Visit::Staged => self.store.add_all(stage, &self.split),
+                Visit::Staged => self.sort_in(stage),
                 Visit::Empty => {}
             }
             self.add_later(&mut later);

@@ -9,6 +9,7 @@ mod failure;
 mod full;
 mod letters;
 mod mixed;
+mod order;
 mod orphans;
 mod overflow;
 mod poison;

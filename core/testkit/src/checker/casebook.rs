@@ -25,6 +25,8 @@ pub struct Casebook {
     /// Dead letters listed, by listener and message.
     pub(super) dead: BTreeMap<(u32, Message), u64>,
     pub(super) ledgers: Vec<LedgerTerms>,
+    /// Messages that were sent back from the dead letters, with when.
+    pub(super) sent_back: Vec<(u32, Message, u64)>,
     pub(super) causes: Vec<Cause>,
     /// When lives of the host ended, in order.
     pub(super) life_ends: Vec<u64>,
@@ -114,6 +116,7 @@ impl Casebook {
             deliveries: BTreeMap::new(),
             dead: BTreeMap::new(),
             ledgers: Vec::new(),
+            sent_back: Vec::new(),
             causes: Vec::new(),
             life_ends: Vec::new(),
             ends: Vec::new(),
@@ -128,8 +131,16 @@ impl Casebook {
             Record::Ended(ended) => self.ended(ended),
             Record::Dead(dead) => self.died(dead),
             Record::Ledger(terms) => self.ledgers.push(terms.clone()),
-            Record::Cause(cause) => self.causes.push(cause.clone()),
+            Record::Cause(cause) => self.caused(cause),
         }
+    }
+
+    fn caused(&mut self, cause: &Cause) {
+        if let Event::Redrive { subscription, message: Some(tag) } = &cause.event {
+            let sent_back = (self.names.number(subscription), self.message(tag), cause.t);
+            self.sent_back.push(sent_back);
+        }
+        self.causes.push(cause.clone());
     }
 
     fn published(&mut self, published: &Published) {
@@ -373,7 +384,7 @@ impl Event {
             Event::InstanceDeath { subscription }
             | Event::LeaseExpiry { subscription }
             | Event::ForcedTransition { subscription }
-            | Event::Redrive { subscription }
+            | Event::Redrive { subscription, .. }
             | Event::Purge { subscription }
             | Event::Cutover { subscription, .. }
             | Event::Serving { subscription, .. } => {

@@ -58,6 +58,7 @@ pub(super) fn judge(book: &Casebook, verdict: &mut Verdict) {
             streams.entry(stream).or_default().push(first);
         }
     }
+    sent_back(book, (&streams, &forwards), verdict);
     for (stream, mut deliveries) in streams {
         let Some(listener) = book.listener(stream.listener) else { continue };
         deliveries.sort_by_key(|delivery| delivery.message.n);
@@ -69,6 +70,41 @@ pub(super) fn judge(book: &Casebook, verdict: &mut Verdict) {
 /// The delivery that was begun first: later ones were sent back from the dead letters.
 fn first_of(book: &Casebook, deliveries: &[Delivery]) -> Option<Delivery> {
     deliveries.iter().min_by_key(|delivery| book.deliveries[*delivery][0].began).copied()
+}
+
+/// A message that was sent back from the dead letters stands behind those of its key that were
+/// accepted before that.
+fn sent_back(
+    book: &Casebook,
+    (streams, forwards): (&BTreeMap<Stream, Vec<Delivery>>, &presence::Forwards),
+    verdict: &mut Verdict,
+) {
+    for &(number, message, t) in &book.sent_back {
+        let Some(listener) = book.listener(number) else { continue };
+        let Some(case) = book.messages.get(&message) else { continue };
+        // What somebody forwarded is another delivery, with a place of its own.
+        let mut copies = forwards.get(&message).into_iter().flatten();
+        if copies.any(|(topic, _)| book.wants(listener, *topic)) {
+            continue;
+        }
+        let key = (listener.order == Ordering::PerKey).then_some(case.key);
+        let stream = Stream { listener: number, publisher: message.publisher, key };
+        let anew = |(delivery, calls): (&Delivery, &Vec<HandOff>)| {
+            let is_it = (delivery.listener, delivery.message) == (number, message);
+            (is_it && calls[0].began > t).then_some((calls[0].began, *delivery))
+        };
+        let Some((began, by)) = book.deliveries.iter().filter_map(anew).min() else { continue };
+        for delivery in streams.get(&stream).into_iter().flatten() {
+            let (first, other) = (&book.deliveries[delivery][0], &book.messages[&delivery.message]);
+            if other.answered < t && first.began > began {
+                let (what, by) = (book.describe(*delivery), book.tag(by.message));
+                verdict.find(
+                    Kind::OrderBroken,
+                    format!("{what}: began at {}, after {by} of the same key, which was sent back at {t} and began at {began}", first.began),
+                );
+            }
+        }
+    }
 }
 
 /// No message is handed off after a later one of its key, unless it was settled before that: then

@@ -235,6 +235,9 @@ pub enum Event {
     Redrive {
         /// To that subscription; empty = to any.
         subscription: String,
+        /// This one, if it is known that it went.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Tag>,
     },
     /// What waited for a subscription was given up on purpose: a purge, an unload from memory.
     Purge {

@@ -289,6 +289,33 @@ fn after_a_crash_settled_messages_may_repeat_in_order_and_only_in_order() {
 }
 
 #[test]
+fn a_letter_that_is_sent_back_stands_behind_what_was_accepted_before() {
+    let mut run = Run::of(4);
+    run.add(Dead { tag: Tag::new("p", 1), subscription: "orders".into(), cause: "failed".into() });
+    let back = |t| {
+        let event =
+            Event::Redrive { subscription: "orders".into(), message: Some(Tag::new("p", 1)) };
+        (t, event)
+    };
+    let again = |run: &mut Run, t| {
+        run.add(Began { delivery: 9, ..began(1, 1, t) });
+        run.add(Ended { delivery: 9, ..ended(1, 1, Status::Acknowledged, t + 1) });
+    };
+    // Accepted at 305 and 405, begun at 310 and 410.
+    let mut late = Run { records: run.records.clone(), ..Run::of(4) };
+    let (t, event) = back(306);
+    (late.ledger.accepted, late.ledger.done) = (5, 5);
+    late.happen(t, event);
+    again(&mut late, 307);
+    late.finds(&[Kind::OrderBroken]);
+    let (t, event) = back(306);
+    (run.ledger.accepted, run.ledger.done) = (5, 5);
+    run.happen(t, event);
+    again(&mut run, 410);
+    run.is_clean();
+}
+
+#[test]
 fn calls_of_one_key_must_not_overlap() {
     let mut run = Run::of(2);
     run.unhandled(1);

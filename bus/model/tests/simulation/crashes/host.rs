@@ -249,12 +249,6 @@ impl Host {
         };
         // Now and then somebody is missing for a while.
         let missing = dice.one_in(4).then(|| dice.below(self.specs.len()));
-        // What is only in memory has no order before somebody comes: nobody knew of one.
-        let has_order = |at: &usize| {
-            let spec = &self.specs[*at];
-            spec.order == Order::None || !matches!(spec.pattern.as_str(), ">" | "*.x")
-        };
-        let missing = missing.filter(has_order);
         self.life = Life::begin(storage, &birth, missing)?;
         Ok(())
     }

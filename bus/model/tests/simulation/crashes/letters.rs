@@ -15,9 +15,15 @@ impl Host {
         }
         let letter = dice.pick(&letters);
         let (number, dead) = (letter.number, self.dead(letter));
-        self.note(Event::Redrive { subscription: dead.subscription.clone() });
+        let subscription = dead.subscription.clone();
+        self.note(Event::Redrive { subscription: subscription.clone(), message: None });
+        let t = self.tick();
         match self.life.broker.redrive(number) {
-            Ok(()) => self.went(letter, dead),
+            Ok(()) => {
+                let message = Some(dead.tag.clone());
+                self.note_since(Event::Redrive { subscription, message }, t);
+                self.went(letter, dead);
+            }
             // Not known: the letter is there after the next start, or its delivery is.
             Err(RedriveError::Journal { .. }) => {
                 self.unsure.push((number, dead));
@@ -43,7 +49,8 @@ impl Host {
             Some(_) => self.went(letter, dead),
             None => {
                 // Not known either: how many there were is not judged then.
-                self.note(Event::Redrive { subscription: dead.subscription.clone() });
+                let subscription = dead.subscription.clone();
+                self.note(Event::Redrive { subscription, message: None });
                 self.unsure.push((number, dead));
             }
         }
