@@ -120,6 +120,7 @@ fn keys_stay_in_order_with_retries_and_a_moving_split() {
         thread::spawn(move || {
             let (mut state, mut changes) = (99, 0u64);
             while !stop.load(Relaxed) {
+                // Pace, not a wait: each split is to stand long enough for calls to be drawn by it.
                 thread::sleep(Duration::from_micros(700));
                 subscription.set_split(match random(&mut state) % 4 {
                     0 => Split::all(1),
@@ -199,6 +200,7 @@ fn no_hand_off_starts_after_a_cutover() {
     let mut begun: HashMap<u64, HashSet<u64>> = HashMap::new();
     let (mut cutovers, start) = (0, Instant::now());
     while start.elapsed() < Duration::from_millis(1_500) {
+        // Pace, not a wait: calls must begin between two cutovers.
         thread::sleep(Duration::from_micros(300));
         cutovers += 1;
         let generation = 1 + cutovers % 2;

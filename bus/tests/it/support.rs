@@ -1,6 +1,7 @@
 //! What the tests have in common.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::*},
@@ -183,8 +184,8 @@ fn run(seat: &mut Seat, n: usize, handle: &mut impl FnMut(&Delivery, u64) -> Opt
 
 /// Waits until a subscription has settled everything, and checks its sum.
 pub(crate) fn settled(subscription: &Subscription) {
-    let what = format!("everything settled: {:?}", subscription.ledger());
-    eventually(&what, DEADLINE, || (subscription.ledger().unsettled() == 0).then_some(()));
+    let what = fmt::from_fn(|f| write!(f, "everything settled: {:?}", subscription.ledger()));
+    eventually(what, DEADLINE, || (subscription.ledger().unsettled() == 0).then_some(()));
     assert!(subscription.ledger().balanced());
 }
 
@@ -201,6 +202,7 @@ pub(crate) fn auditor(
                 assert!(ledger.balanced(), "{ledger:?}");
                 samples += 1;
             }
+            // Pace, not a wait: an auditor that never rests would be what holds the others up.
             thread::sleep(Duration::from_micros(100));
         }
         samples

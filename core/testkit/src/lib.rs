@@ -22,5 +22,7 @@ mod tether;
 
 pub use enclosure::{Enclosure, quoted};
 pub use eventually::eventually;
+#[cfg(feature = "tokio")]
+pub use eventually::eventually_async;
 pub use home::Home;
 pub use tether::tether;

@@ -12,6 +12,7 @@ use std::{
 use patchbay_journal::{
     CommitError, DiskStorage, Journal, JournalConfig, Level, Reached, Record, Target, verify,
 };
+use patchbay_testkit::eventually;
 
 use crate::common::{NOW, append, done, end, publish, subscribe};
 
@@ -112,10 +113,7 @@ fn who_does_not_wait_is_told_and_what_nobody_waits_for_reaches_the_disk_too() {
     assert!(!waited.1.timed_out(), "{} of 500 were told", told.count.load(SeqCst));
     drop(waited);
     let last = journal.append(&done(1, &[end(1, 500)])).expect("append").number;
-    let end = std::time::Instant::now() + PATIENCE;
-    while journal.reached(Level::Disk) < last {
-        assert!(std::time::Instant::now() < end, "a lazy settlement never reached the disk");
-        thread::sleep(Duration::from_millis(2));
-    }
+    let lazy = || (journal.reached(Level::Disk) >= last).then_some(());
+    eventually("the lazy settlement reaches the disk", PATIENCE, lazy);
     journal.close(NOW).expect("close");
 }

@@ -245,18 +245,22 @@ impl Arena {
     /// Waits until every delivery is settled.
     pub(crate) fn drained(&mut self) {
         // What a handler forwarded counts nowhere before its record is on the disk: behind a
-        // message that is, everything before it is.
-        let mut quiet = 0;
-        let end = std::time::Instant::now() + LONG;
-        while quiet < 3 {
-            let open: u64 = self.ledger().iter().map(LedgerTerms::unsettled).sum();
-            quiet = if open == 0 { quiet + 1 } else { 0 };
-            assert!(std::time::Instant::now() < end, "{open} deliveries are open:\n{}", self.log());
+        // message that is, everything before it is. So when nothing is open on either side of such
+        // a message, and nothing was accepted between, nothing was on its way either.
+        let mut before = None;
+        eventually("every delivery is settled", LONG, || {
+            let all = self.ledger();
+            let open: u64 = all.iter().map(LedgerTerms::unsettled).sum();
+            let accepted: u64 = all.iter().map(|terms| terms.accepted).sum();
+            let last = before.replace((open, accepted));
+            if open == 0 && last == before {
+                return Some(());
+            }
             let body = json!({"topic": "recorder.barrier", "dedup_key": now().to_string()});
             let mut connection = Connection::open(&self.socket()).expect("a host");
             connection.post("/api/v1/messages", body.to_string().as_bytes()).expect("an answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            None
+        });
     }
 
     /// The dead letters that are there now, for the checker.

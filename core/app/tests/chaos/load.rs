@@ -218,7 +218,8 @@ pub(crate) fn under_load<T>(
     })
 }
 
-/// Lets time pass: the load goes on meanwhile.
+/// Lets time pass: the load goes on meanwhile. Nothing is waited for: what comes next, a death as a
+/// rule, is to come at a moment that was drawn, whatever the host is doing.
 pub(crate) fn pass(milliseconds: u64) {
     thread::sleep(Duration::from_millis(milliseconds));
 }

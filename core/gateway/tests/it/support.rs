@@ -1,12 +1,12 @@
 //! A host in a temporary home, and requests to its router.
 
-use std::{path::Path, time::Duration};
+use std::{fmt, path::Path, sync::Mutex, time::Duration};
 
 use axum::{Router, body::Body};
 use http_body_util::BodyExt;
 use patchbay_gateway::{Gateway, GatewayLimits, router};
 use patchbay_host::{Host, HostHandle, Settings};
-use patchbay_testkit::{Home, fixture, repository};
+use patchbay_testkit::{Home, eventually_async, fixture, repository};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -65,16 +65,15 @@ impl Served {
         body: &str,
         accept: impl Fn(&Answer) -> bool,
     ) -> Answer {
-        let end = tokio::time::Instant::now() + LONG;
-        loop {
+        let last = Mutex::new(String::new());
+        let what = fmt::from_fn(|f| write!(f, "{request}: {}", last.lock().expect("the last one")));
+        let (accept, last) = (&accept, &last);
+        let look = || async move {
             let answer = self.ask(request, body).await;
-            if accept(&answer) {
-                return answer;
-            }
-            let said = String::from_utf8_lossy(&answer.body);
-            assert!(tokio::time::Instant::now() < end, "in vain: {request}: {said}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+            *last.lock().expect("the last one") = String::from_utf8_lossy(&answer.body).into();
+            accept(&answer).then_some(answer)
+        };
+        eventually_async(what, LONG, look).await
     }
 
     /// Ends the host; the home is there as long as the answer is kept.

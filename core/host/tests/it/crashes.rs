@@ -6,11 +6,11 @@
 
 mod steps;
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{fmt, future::ready, path::PathBuf, process::Command, time::Duration};
 
 use patchbay_host::{Host, HostHandle, Settings, TransitionRequest};
 use patchbay_lifecycle::transition::{Asked, OutcomeKind, Record, Standing};
-use patchbay_testkit::Home;
+use patchbay_testkit::{Home, eventually_async};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -66,17 +66,15 @@ async fn a_process_that_dies_when_it_is_told_to() {
     }
     let load = tokio::spawn(load(host.clone()));
     let in_phase = async |phase: &str, standing: Option<&str>| {
-        let end = std::time::Instant::now() + LONG;
-        while std::time::Instant::now() < end {
-            let report = host.transition("echo").expect("known");
+        let latest = || host.transition("echo").expect("known");
+        let what = fmt::from_fn(|f| write!(f, "{phase}, and not {:#?}", latest()));
+        let look = || {
             let record = host.transition_record("echo").expect("known");
             let stands = record.is_some_and(|it| standing.is_none_or(|word| stands(&it, word)));
-            if report.is_some_and(|report| report.phase == phase) && stands {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        panic!("never {phase}: {:#?}", host.transition("echo"));
+            let is_in = latest().is_some_and(|report| report.phase == phase);
+            ready((is_in && stands).then_some(()))
+        };
+        eventually_async(what, LONG, look).await;
     };
     for (phase, verb) in &task.asks {
         in_phase(phase, None).await;
@@ -112,6 +110,7 @@ async fn a_process_that_dies_when_it_is_told_to() {
 async fn load(host: HostHandle) {
     loop {
         drop(host.publish(message("in.echo", "ack"), patchbay_host::Room::Now).await);
+        // Pace, not a wait: it goes on until the process is dead.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

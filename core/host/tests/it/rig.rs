@@ -1,6 +1,8 @@
 //! A host in a home folder of its own, and the plugins to put there.
 
 use std::{
+    fmt,
+    future::ready,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,7 +11,7 @@ use patchbay_host::{
     Host, HostHandle, NewMessage, Room, Settings,
     view::{LedgerView, PluginView, Published},
 };
-use patchbay_testkit::{Home, fixture};
+use patchbay_testkit::{Home, eventually_async, fixture};
 use serde_json::{Value, json};
 
 /// Longest wait for anything; far beyond what anything takes.
@@ -116,16 +118,13 @@ impl Rig {
         plugin: &str,
         mut accept: impl FnMut(&LedgerView) -> bool,
     ) -> LedgerView {
-        let end = tokio::time::Instant::now() + LONG;
-        loop {
+        let what = fmt::from_fn(|f| write!(f, "a ledger unlike {:#?}", self.ledger(plugin)));
+        let look = || {
             let ledger = self.ledger(plugin);
             assert_balanced(&ledger);
-            if accept(&ledger) {
-                return ledger;
-            }
-            assert!(tokio::time::Instant::now() < end, "waited in vain: {ledger:#?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+            ready(accept(&ledger).then_some(ledger))
+        };
+        eventually_async(what, LONG, look).await
     }
 
     /// Ends the host; everything must end well.

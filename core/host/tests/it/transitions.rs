@@ -1,13 +1,18 @@
 //! Transitions of real libraries under load: every strategy, and everything that can go wrong.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+use std::{
+    fmt,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use patchbay_host::{Expectation, HostError, HostHandle, Probe, Room, TransitionRequest};
 use patchbay_lifecycle::transition::{Asked, OutcomeKind, Report};
-use patchbay_testkit::eventually;
+use patchbay_testkit::{eventually, eventually_async};
 use serde_json::json;
 
 use crate::rig::{LONG, Plan, Plugin, Rig, message};
@@ -31,7 +36,8 @@ impl Load {
                 host.publish(message, Room::Within(LONG)).await.expect("it is accepted");
                 count.fetch_add(1, SeqCst);
                 if number.is_multiple_of(8) {
-                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                    // Pace, not a wait: without it, the load would be all that two processors do.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             }
         });
@@ -74,15 +80,13 @@ fn to(version: &str, strategy: &str) -> TransitionRequest {
 
 /// Waits until the report is as wanted.
 async fn report(rig: &Rig, mut accept: impl FnMut(&Report) -> bool) -> Arc<Report> {
-    let end = tokio::time::Instant::now() + LONG;
-    loop {
-        let report = rig.host.transition("echo").expect("known").expect("one was started");
-        if accept(&report) {
-            return report;
-        }
-        assert!(tokio::time::Instant::now() < end, "waited in vain: {report:#?}");
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
+    let latest = || rig.host.transition("echo").expect("known").expect("one was started");
+    let what = fmt::from_fn(|f| write!(f, "a report unlike {:#?}", latest()));
+    let look = || {
+        let report = latest();
+        ready(accept(&report).then_some(report))
+    };
+    eventually_async(what, LONG, look).await
 }
 
 async fn over(rig: &Rig) -> Arc<Report> {

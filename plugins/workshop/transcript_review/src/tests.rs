@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use patchbay_plugin::{
@@ -16,7 +16,9 @@ use patchbay_plugin::{
         TelemetryContext, TestHost, TestMessage, block_on,
     },
 };
+use patchbay_testkit::eventually;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use super::*;
 use crate::processor::REVIEWED_TOPIC;
@@ -58,8 +60,11 @@ struct Glossary {
 }
 
 impl Glossary {
-    fn open(at: SocketAddr) -> Glossary {
-        let listener = TcpListener::bind(at).unwrap();
+    fn open() -> Glossary {
+        Glossary::on(TcpListener::bind(any_port()).unwrap())
+    }
+
+    fn on(listener: TcpListener) -> Glossary {
         let at = listener.local_addr().unwrap();
         let over = Arc::new(AtomicBool::new(false));
         let flag = over.clone();
@@ -119,14 +124,30 @@ fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// A port where nobody listens: it was free a moment ago.
-fn nobody() -> SocketAddr {
-    TcpListener::bind(any_port()).unwrap().local_addr().unwrap()
+/// An address where nobody listens, and nobody else can while this is kept.
+struct Silent(Socket);
+
+impl Silent {
+    fn new() -> Silent {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&any_port().into()).unwrap();
+        Silent(socket)
+    }
+
+    fn at(&self) -> SocketAddr {
+        self.0.local_addr().unwrap().as_socket().unwrap()
+    }
+
+    /// From now on somebody listens.
+    fn open(self) -> Glossary {
+        self.0.listen(128).unwrap();
+        Glossary::on(self.0.into())
+    }
 }
 
 #[test]
 fn a_draft_is_forwarded_with_the_names_that_the_glossary_knows() {
-    let glossary = Glossary::open(any_port());
+    let glossary = Glossary::open();
     let host = MockHost::with_config(config(glossary.at));
     let plugin = running(&host);
     let handled = handle(&plugin, &draft());
@@ -154,7 +175,7 @@ fn a_draft_is_forwarded_with_the_names_that_the_glossary_knows() {
 
 #[test]
 fn the_glossary_is_asked_for_a_name_once() {
-    let glossary = Glossary::open(any_port());
+    let glossary = Glossary::open();
     let host = MockHost::with_config(config(glossary.at));
     let plugin = running(&host);
     for _ in 0..3 {
@@ -166,8 +187,8 @@ fn the_glossary_is_asked_for_a_name_once() {
 
 #[test]
 fn while_the_glossary_is_away_a_draft_is_asked_back_and_then_passes() {
-    let at = nobody();
-    let host = MockHost::with_config(config(at));
+    let silent = Silent::new();
+    let host = MockHost::with_config(config(silent.at()));
     let plugin = running(&host);
     for _ in 0..3 {
         let handled = handle(&plugin, &draft());
@@ -175,7 +196,7 @@ fn while_the_glossary_is_away_a_draft_is_asked_back_and_then_passes() {
         assert_eq!(after, Duration::from_millis(500));
     }
     assert_eq!(host.telemetry.counter("transcript_review.glossary_away"), 3.0);
-    let _glossary = Glossary::open(at);
+    let _glossary = silent.open();
     assert!(matches!(handle(&plugin, &draft()), Handled::Forward(..)));
     let logged: Vec<String> = host.telemetry.logs().into_iter().map(|line| line.text).collect();
     assert_eq!(logged.len(), 2, "one line when it goes, one when it is back: {logged:?}");
@@ -201,7 +222,8 @@ fn a_glossary_that_answers_nonsense_is_an_error() {
 #[test]
 fn a_draft_that_breaks_a_rule_fails_without_a_question() {
     // Nobody listens there: a question would end in RetryLater.
-    let host = MockHost::with_config(config(nobody()));
+    let silent = Silent::new();
+    let host = MockHost::with_config(config(silent.at()));
     let plugin = running(&host);
     for (field, value, reason) in [
         ("text", json!(" "), "nothing is said"),
@@ -241,9 +263,9 @@ fn an_address_that_is_none_keeps_the_plugin_from_loading() {
 
 #[test]
 fn on_the_real_bus_drafts_wait_for_the_glossary_and_each_passes_once() {
-    let at = nobody();
+    let silent = Silent::new();
     let transport = Arc::new(LocalTransport::new(LocalTransportConfig::default()));
-    let mut config = config(at);
+    let mut config = config(silent.at());
     config["glossary"]["retry_after"] = json!("20ms");
     let host = TestHost::with_parts(
         "transcript_review",
@@ -263,8 +285,8 @@ fn on_the_real_bus_drafts_wait_for_the_glossary_and_each_passes_once() {
     let mut wrong = draft();
     wrong["language"] = json!("de");
     block_on(transport.publish("transcript.draft", &message(&wrong))).unwrap();
-    eventually("every draft was asked back", || drafts.ledger().retried >= 20);
-    let _glossary = Glossary::open(at);
+    until("every draft was asked back", || drafts.ledger().retried >= 20);
+    let _glossary = silent.open();
     let mut sequences: Vec<u64> = (0..20)
         .map(|_| {
             let (_, message) = block_on(reviewed.next()).unwrap().unwrap();
@@ -273,16 +295,12 @@ fn on_the_real_bus_drafts_wait_for_the_glossary_and_each_passes_once() {
         .collect();
     sequences.sort_unstable();
     assert_eq!(sequences, (0..20).collect::<Vec<_>>());
-    eventually("everything is settled", || drafts.ledger().unsettled() == 0);
+    until("everything is settled", || drafts.ledger().unsettled() == 0);
     let ledger = drafts.ledger();
     assert_eq!((ledger.forwarded, ledger.dead, ledger.done), (20, 1, 0));
     assert!(ledger.balanced());
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
+fn until(what: &str, holds: impl Fn() -> bool) {
+    eventually(what, Duration::from_secs(30), || holds().then_some(()));
 }

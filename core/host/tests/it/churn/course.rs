@@ -1,12 +1,12 @@
 //! One random transition after the other, and everything that operators do meanwhile.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, future::ready, sync::Arc, time::Duration};
 
 use patchbay_host::{Expectation, HostError, HostHandle, Probe, TransitionRequest};
 use patchbay_lifecycle::transition::{Asked, Entry, OutcomeKind, Report};
+use patchbay_testkit::eventually_async;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::{
     load,
@@ -15,7 +15,8 @@ use super::{
 use crate::rig::LONG;
 
 const STRATEGIES: [&str; 4] = ["immediate", "graceful", "gradual", "blue-green"];
-/// How long what was begun may go on before somebody asks for something, milliseconds.
+/// How long what was begun may go on before somebody asks for something, milliseconds. Nobody waits
+/// for anything there: the moment is drawn, so that over many runs every step is met.
 const MOMENT: u64 = 20;
 
 /// When a course ends.
@@ -251,16 +252,16 @@ impl Run {
 
     /// The report when it is as wanted, or when it is the last one.
     async fn until(&self, id: &str, accept: impl Fn(&Report) -> bool) -> Arc<Report> {
-        let end = Instant::now() + LONG;
-        loop {
-            let report = self.host.transition(self.name).expect("known").expect("one was begun");
+        let latest = || self.host.transition(self.name).expect("known").expect("one was begun");
+        let what =
+            fmt::from_fn(|f| write!(f, "{}: a report unlike {:#?}", self.name, latest().entries));
+        let look = || {
+            let report = latest();
             assert_eq!(report.spec.id, id);
-            if report.ended_unix_ns.is_some() || accept(&report) {
-                return report;
-            }
-            assert!(Instant::now() < end, "{}: waited in vain: {:#?}", self.name, report.entries);
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+            let found = report.ended_unix_ns.is_some() || accept(&report);
+            ready(found.then_some(report))
+        };
+        eventually_async(what, LONG, look).await
     }
 
     fn probe(&self) -> Probe {

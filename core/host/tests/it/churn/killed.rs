@@ -5,7 +5,9 @@
 //! its environment. It writes down what it promises to nobody else: the judge reads files.
 
 use std::{
+    fmt,
     fs::{self, File},
+    future,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -18,7 +20,7 @@ use patchbay_host::{Host, HostHandle};
 use patchbay_lifecycle::transition::{OutcomeKind, Record, Standing};
 use patchbay_testkit::{
     checker::{Cause, Event},
-    eventually,
+    eventually, eventually_async,
 };
 use serde::{Deserialize, Serialize};
 
@@ -87,32 +89,26 @@ async fn a_process_that_lives_until_it_is_killed() {
 
 /// Waits until no transition of the plugin runs, nor is about to go on.
 async fn over(host: &HostHandle, name: &str) {
-    let until = tokio::time::Instant::now() + LONG;
     let is_open = || {
         let record = host.transition_record(name).expect("known");
         let goes_on = record.is_some_and(|it| !matches!(it.standing, Standing::Over { .. }));
         let report = host.transition(name).expect("known");
         goes_on || report.is_some_and(|it| it.ended_unix_ns.is_none())
     };
-    while is_open() {
-        assert!(tokio::time::Instant::now() < until, "the bake of {name} does not end");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let what = fmt::from_fn(|f| write!(f, "the bake of {name}: {:#?}", host.transition(name)));
+    eventually_async(what, LONG, || future::ready((!is_open()).then_some(()))).await;
 }
 
 /// Writes the last ledgers down, and ends the host.
 async fn end(host: &HostHandle, files: &Files, life: u64) {
     for name in NAMES {
-        let until = tokio::time::Instant::now() + LONG;
-        let ledger = loop {
-            let all = host.ledger();
-            let own = all.into_iter().find(|it| it.plugin == name).expect("a ledger");
-            if own.queued + own.delayed + own.in_flight == 0 {
-                break own;
-            }
-            assert!(tokio::time::Instant::now() < until, "it is not settled: {own:#?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        let own = || host.ledger().into_iter().find(|it| it.plugin == name).expect("a ledger");
+        let what = fmt::from_fn(|f| write!(f, "all settled: {:#?}", own()));
+        let look = || {
+            let own = own();
+            future::ready((own.queued + own.delayed + own.in_flight == 0).then_some(own))
         };
+        let ledger = eventually_async(what, LONG, look).await;
         files.ledger(name, u32::try_from(life).expect("a small number"), &ledger);
     }
     let report = host.shutdown(LONG).await;
@@ -182,7 +178,8 @@ fn a_host_that_is_killed_in_random_transitions_serves_what_it_promised_and_loses
     for life in 1..=deaths {
         let mut host = Life(begin(home.path(), &files, seed + life * 10, life, false));
         if dice.percent(20) {
-            // Also before it is ready: what it reads at the start must not be lost either.
+            // Also before it is ready: what it reads at the start must not be lost either. The
+            // moment is drawn, here and below: no state is waited for, any may be what it dies in.
             thread::sleep(Duration::from_millis(dice.below(500)));
         } else {
             eventually("the host to be ready", LONG, || {

@@ -21,7 +21,7 @@ use crate::rig::{LONG, message};
 const KEYS: u64 = 500;
 /// What is done with a message, and how often.
 const VERBS: [(&str, u64); 4] = [("ack", 60), ("echo", 25), ("later", 5), ("slow", 10)];
-/// From one message to the next.
+/// From one message to the next: a pace that leaves the processors to what is tested, not a wait.
 const PERIOD: Duration = Duration::from_millis(2);
 
 /// One publisher at work.
