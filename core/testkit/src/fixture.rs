@@ -18,8 +18,8 @@ use crate::repository;
 /// One compiler at a time: most tests want the same file.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Builds a C source into a library against the contract's header, with these macros defined, in
-/// that folder (`CARGO_TARGET_TMPDIR` of the test). Returns the file; the same one for the same
+/// Builds a C source into a library against the contract's header and those that fixtures share,
+/// with these macros defined, in that folder (`CARGO_TARGET_TMPDIR` of the test). Returns the file; the same one for the same
 /// arguments.
 ///
 /// # Panics
@@ -28,8 +28,10 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 pub fn build_c(source: &Path, defines: &[(&str, &str)], folder: &Path) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     defines.hash(&mut hasher);
-    let header = repository::c_include().join("patchbay.h");
-    for file in [source, &header] {
+    let shared = repository::fixture_include();
+    let headers = ["fixture.h", "records.h"].map(|name| shared.join(name));
+    let contract = repository::c_include().join("patchbay.h");
+    for file in [source, &contract].into_iter().chain(headers.iter().map(PathBuf::as_path)) {
         fs::read(file).expect("read a source").hash(&mut hasher);
     }
     let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -43,6 +45,7 @@ pub fn build_c(source: &Path, defines: &[(&str, &str)], folder: &Path) -> PathBu
     let out = work.path().join("built.so");
     let mut command = Command::new("cc");
     command.args(["-shared", "-fPIC", "-O1", "-pthread", "-I"]).arg(repository::c_include());
+    command.arg("-I").arg(shared);
     command.args(defines.iter().map(|(name, value)| format!("-D{name}={value}")));
     let output = command.arg(source).arg("-o").arg(&out).output().expect("start the C compiler");
     let said = String::from_utf8_lossy(&output.stderr);
