@@ -166,20 +166,23 @@ impl Goal {
     fn bound(&self) -> &'static str {
         if self.figure.is_more_better() { "at least" } else { "at most" }
     }
+
+    /// What it asks for: of what, beside what, how much, and the aim.
+    fn words(&self) -> [String; 4] {
+        [
+            format!("{} {}", self.figure.label(), self.beside()),
+            self.bound().to_owned(),
+            self.shown_bound(self.least),
+            self.shown_bound(self.aim),
+        ]
+    }
 }
 
 fn judged(goal: &Goal, lines: &[Line]) -> String {
     let Judged { measured, verdict } = goal.judge(lines);
     let measured = measured.map_or_else(|| "-".to_owned(), |it| goal.shown(it.median));
-    format!(
-        "Goal: {}, {} {}, {} {}, aim {}: {measured}, {verdict}.",
-        goal.who,
-        goal.figure.label(),
-        goal.beside(),
-        goal.bound(),
-        goal.shown_bound(goal.least),
-        goal.shown_bound(goal.aim)
-    )
+    let [what, bound, least, aim] = goal.words();
+    format!("Goal: {}, {what}, {bound} {least}, aim {aim}: {measured}, {verdict}.", goal.who)
 }
 
 /// All goals of contests that were run, as a table in Markdown.
@@ -199,16 +202,11 @@ pub(crate) fn goals<'a>(results: impl Iterator<Item = (&'a Contest, Vec<Line>)>)
                     format!("{median} [{min} - {max}]")
                 },
             );
+            let ([what, bound, least, aim], who) = (goal.words(), goal.who);
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "| {title} | {} | {} {} | {} {} ({}) | {measured} | {verdict} |",
-                goal.who,
-                goal.figure.label(),
-                goal.beside(),
-                goal.bound(),
-                goal.shown_bound(goal.least),
-                goal.shown_bound(goal.aim)
+                "| {title} | {who} | {what} | {bound} {least} ({aim}) | {measured} | {verdict} |"
             );
         }
     }

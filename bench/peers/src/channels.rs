@@ -186,39 +186,26 @@ pub(crate) fn tokio_broadcast(crew: &Crew, name: &str) -> Outcome<()> {
     Ok(())
 }
 
-pub(crate) fn flume(crew: &Crew, name: &str) -> Outcome<()> {
-    only_flow(crew, name)?;
-    let sinks = queues(
-        crew,
-        || flume::bounded::<Shared>(CAPACITY),
-        |receiver, consumer| {
-            crew.runtime.spawn(async move {
-                while let Ok(message) = receiver.recv_async().await {
-                    consumer.finish(&message.payload);
-                }
+/// A contender of bare flows: a channel, and how a task asks it for the next message.
+macro_rules! one_by_one {
+    ($name:ident, $make:expr, $receiver:ident => $next:expr) => {
+        pub(crate) fn $name(crew: &Crew, name: &str) -> Outcome<()> {
+            only_flow(crew, name)?;
+            let sinks = queues(crew, $make, |$receiver, consumer| {
+                crew.runtime.spawn(async move {
+                    while let Ok(message) = $next.await {
+                        consumer.finish(&message.payload);
+                    }
+                });
             });
-        },
-    );
-    publish(crew, &sinks);
-    Ok(())
+            publish(crew, &sinks);
+            Ok(())
+        }
+    };
 }
 
-pub(crate) fn kanal(crew: &Crew, name: &str) -> Outcome<()> {
-    only_flow(crew, name)?;
-    let sinks = queues(
-        crew,
-        || kanal::bounded_async::<Shared>(CAPACITY),
-        |receiver, consumer| {
-            crew.runtime.spawn(async move {
-                while let Ok(message) = receiver.recv().await {
-                    consumer.finish(&message.payload);
-                }
-            });
-        },
-    );
-    publish(crew, &sinks);
-    Ok(())
-}
+one_by_one!(flume, || flume::bounded::<Shared>(CAPACITY), receiver => receiver.recv_async());
+one_by_one!(kanal, || kanal::bounded_async::<Shared>(CAPACITY), receiver => receiver.recv());
 
 pub(crate) fn kanal_drain(crew: &Crew, name: &str) -> Outcome<()> {
     only_flow(crew, name)?;

@@ -6,14 +6,14 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use patchbay_testkit::{
     Home,
     checker::{
         Cause, Dead, Event, Expectations, LedgerTerms, Listener, Published, Records, Tag, Verdict,
-        check,
+        check, now,
     },
     eventually, fixture, tether,
 };
@@ -160,7 +160,7 @@ impl Arena {
 
     /// Waits until a term of a subscription has that value.
     pub(crate) fn until(&self, subscription: &str, term: &str, wanted: u64) {
-        eventually(&format!("{wanted} {term} at {subscription}"), LONG, || {
+        eventually(format_args!("{wanted} {term} at {subscription}"), LONG, || {
             let row = self.try_terms(subscription)?;
             (row[term].as_u64() == Some(wanted)).then_some(())
         });
@@ -331,10 +331,4 @@ fn tag_of(message: &Value) -> Tag {
     let mut words = text.split(' ');
     let publisher = words.next().unwrap_or_default();
     Tag::new(publisher, words.next().and_then(|n| n.parse().ok()).unwrap_or_default())
-}
-
-/// Time as the records have it.
-pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -1,10 +1,13 @@
 //! Ends that are asked for, and calls that do not end.
 
-use patchbay_testkit::{checker::Event, eventually};
+use patchbay_testkit::{
+    checker::{Event, now},
+    eventually,
+};
 use serde_json::json;
 
 use crate::{
-    arena::{Arena, LONG, Recorder, now},
+    arena::{Arena, LONG, Recorder},
     connection::Connection,
     load::Publisher,
     plan::Plan,

@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use patchbay_testkit::checker::{Answer, Level, Published, Tag};
+use patchbay_testkit::checker::{Answer, Level, Published, Tag, now};
 use serde_json::{Value, json};
 
-use crate::{arena::now, connection::Connection, dice::Dice};
+use crate::{connection::Connection, dice::Dice};
 
 /// One message in so many gets the verb that is rare.
 const RARELY: u64 = 200;
@@ -108,9 +108,9 @@ impl Publisher {
         if dedup {
             body["dedup_key"] = name.into();
         }
-        let sent = now();
+        let begun = Published { dedup, ..begun(tag, topic) };
         let said = connection.post("/api/v1/messages", body.to_string().as_bytes());
-        let mut published = Published { sent, t: now(), dedup, ..blank(tag, topic) };
+        let mut published = begun.told(Answer::Unknown);
         self.statuses.push(said.as_ref().map_or(0, |said| said.status));
         if let Ok(said) = said {
             told(&mut published, said.status, &said.json());
@@ -131,13 +131,12 @@ impl Publisher {
         messages: impl IntoIterator<Item = (&'static str, &'static str)>,
     ) {
         let (mut body, mut tries) = (String::new(), Vec::new());
-        let sent = now();
         for (topic, verb) in messages {
             let tag = self.tag();
             let text = format!("{} {} {verb}", tag.publisher, tag.n);
             body += &json!({"topic": topic, "text": text}).to_string();
             body.push('\n');
-            tries.push(Published { sent, ..blank(tag, topic) });
+            tries.push(begun(tag, topic));
         }
         let said = connection.post_lines("/api/v1/messages", body.as_bytes());
         let outcomes = said.map(|said| said.lines()).unwrap_or_default();
@@ -151,22 +150,9 @@ impl Publisher {
     }
 }
 
-fn blank(tag: Tag, topic: &str) -> Published {
-    Published {
-        tag,
-        topic: topic.to_owned(),
-        key: String::new(),
-        level: level_of(topic),
-        answer: Answer::Unknown,
-        mid: None,
-        seq: None,
-        routed: None,
-        dedup: false,
-        expires: 0,
-        not_before: 0,
-        sent: 0,
-        t: 0,
-    }
+/// A try that begins now.
+fn begun(tag: Tag, topic: &str) -> Published {
+    Published { level: level_of(topic), ..Published::begun(tag, topic, "") }
 }
 
 /// The level that a topic of that name is declared to have, in every arena.

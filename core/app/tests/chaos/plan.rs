@@ -22,7 +22,7 @@ impl Plan {
     pub(crate) fn new(kind: &'static str, rounds: u64) -> Plan {
         let set = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
         let rounds = set("PATCHBAY_CHAOS_ROUNDS").unwrap_or(rounds);
-        let seed = set("PATCHBAY_CHAOS_SEED").unwrap_or_else(crate::arena::now);
+        let seed = set("PATCHBAY_CHAOS_SEED").unwrap_or_else(patchbay_testkit::checker::now);
         eprintln!("again: ./scripts/chaos.sh --only {kind} --seed {seed} --rounds {rounds}");
         Plan { kind, rounds, seed, dice: Dice::new(seed) }
     }

@@ -4,13 +4,13 @@ use std::{fs, path::Path, process::Command};
 
 use patchbay_testkit::{
     Enclosure,
-    checker::{Event, Level},
+    checker::{Event, Level, now},
     quoted,
 };
 use serde_json::json;
 
 use crate::{
-    arena::{Arena, Recorder, now},
+    arena::{Arena, Recorder},
     load::{Mix, Publisher, pass, under_load},
     plan::Plan,
 };

@@ -3,7 +3,7 @@
 use patchbay_testkit::eventually;
 use serde_json::Value;
 
-use crate::support::{Home, LONG, write};
+use crate::support::{Home, LONG, Up, write};
 
 pub(crate) const SETTINGS: &str = "\
 durability:
@@ -18,29 +18,34 @@ pub(crate) fn durable() -> Home {
     home
 }
 
+/// A host whose `echo` takes nothing: what is published waits.
+pub(crate) fn paused(home: &Home) -> Up {
+    home.ok(&["plugin", "activate", "echo"]);
+    let up = home.up();
+    home.ok(&["plugin", "pause", "echo"]);
+    up
+}
+
 pub(crate) fn row(home: &Home, name: &str) -> u64 {
     home.ok(&["ledger"])[0][name].as_u64().unwrap_or_default()
 }
 
 pub(crate) fn balanced(home: &Home) {
     for of in home.ok(&["ledger"]).as_array().expect("rows") {
-        let of = |name: &str| of[name].as_u64().expect("a number");
-        let ledger = home.ok(&["ledger"]);
-        let dropped: u64 = ledger[0]["dropped"]
+        let dropped: u64 = of["dropped"]
             .as_object()
             .map_or(0, |reasons| reasons.values().filter_map(Value::as_u64).sum());
-        let settled = of("done") + of("forwarded") + of("dead") + dropped;
-        let unsettled = of("queued") + of("delayed") + of("in_flight") + of("dead_pending");
-        assert_eq!(of("accepted"), settled + unsettled, "{ledger}");
+        let term = |name: &str| of[name].as_u64().expect("a number");
+        let settled = term("done") + term("forwarded") + term("dead") + dropped;
+        let unsettled = term("queued") + term("delayed") + term("in_flight") + term("dead_pending");
+        assert_eq!(term("accepted"), settled + unsettled, "{of}");
     }
 }
 
 #[test]
 fn what_was_accepted_on_disk_is_there_after_a_kill_and_is_handed_out() {
     let home = durable();
-    home.ok(&["plugin", "activate", "echo"]);
-    let mut up = home.up();
-    home.ok(&["plugin", "pause", "echo"]);
+    let mut up = paused(&home);
     let published = home.ok(&["publish", "echo.ack", r#"{"n": 1}"#]);
     assert_eq!((&published["level"], &published["routed"]), (&"disk".into(), &1.into()));
     assert!(published["seq"].is_u64(), "{published}");
@@ -100,9 +105,7 @@ fn an_orderly_end_keeps_dead_letters_keys_and_counts_for_the_next_host() {
 #[test]
 fn what_waits_for_a_plugin_that_is_gone_is_kept_shown_and_purged_by_name() {
     let home = durable();
-    home.ok(&["plugin", "activate", "echo"]);
-    let mut up = home.up();
-    home.ok(&["plugin", "pause", "echo"]);
+    let mut up = paused(&home);
     for _ in 0..3 {
         home.ok(&["publish", "echo.ack", "1"]);
     }

@@ -12,7 +12,7 @@ use patchbay_testkit::{Enclosure, quoted};
 use rustix::process::geteuid;
 
 use crate::{
-    durable::{SETTINGS, durable, row},
+    durable::{SETTINGS, durable, paused, row},
     support::{Home, Ran, write},
 };
 
@@ -22,15 +22,17 @@ const NOBODY: u32 = 54_321;
 /// A home in whose journal three messages wait; no host runs.
 fn waiting() -> Home {
     let home = durable();
-    home.ok(&["plugin", "activate", "echo"]);
-    let mut up = home.up();
-    home.ok(&["plugin", "pause", "echo"]);
+    three_wait(&home);
+    home
+}
+
+fn three_wait(home: &Home) {
+    let mut up = paused(home);
     for _ in 0..3 {
         home.ok(&["publish", "echo.ack", "1"]);
     }
     up.signal("TERM");
     assert_eq!(up.ended(), 0);
-    home
 }
 
 /// The three messages are there, and are handed out.
@@ -77,9 +79,7 @@ fn refuse_damage(home: &Home) {
 #[test]
 fn a_second_host_and_damage_that_is_to_be_refused_are_told_with_their_status() {
     let home = durable();
-    home.ok(&["plugin", "activate", "echo"]);
-    let mut up = home.up();
-    home.ok(&["plugin", "pause", "echo"]);
+    let mut up = paused(&home);
     home.ok(&["publish", "echo.ack", "1"]);
     home.run(&["up"]).failed(73, &[&format!("process {}", up.pid())]);
     up.signal("KILL");
@@ -179,14 +179,7 @@ fn a_read_only_file_system_is_refused_with_the_remedy() {
     let data = quoted(&data);
     assert!(enclosure.run(&format!("mount -t tmpfs -o size=64m tmpfs {data}")), "a tmpfs");
     home.through = enclosure.enter();
-    home.ok(&["plugin", "activate", "echo"]);
-    let mut up = home.up();
-    home.ok(&["plugin", "pause", "echo"]);
-    for _ in 0..3 {
-        home.ok(&["publish", "echo.ack", "1"]);
-    }
-    up.signal("TERM");
-    assert_eq!(up.ended(), 0);
+    three_wait(&home);
     assert!(enclosure.run(&format!("mount -o remount,ro {data}")), "a remount");
     home.run(&["up"]).failed(1, &["data/lock", "mounted read-only: mount it writable"]);
     assert_eq!(home.ok(&["journal", "verify"])["unsettled"], 3, "reading needs no more");

@@ -13,18 +13,13 @@ use patchbay_pool::{
     from_fn,
 };
 
-use crate::rig::{Barrier, Rig, SlotDesk, Slots, threads};
+use crate::rig::{Rig, SlotDesk, Slots, gated, threads};
 
 #[test]
 fn closing_finishes_what_was_begun_and_joins_every_thread() {
     let rig = Rig::still();
     let subscription = rig.subscribe("work");
-    let barrier = Barrier::new();
-    let gate = Arc::clone(&barrier);
-    let handler = from_fn(move |_| {
-        gate.pass();
-        Outcome::Ack
-    });
+    let (barrier, handler) = gated();
     let config = PoolConfig { min_workers: 3, ..PoolConfig::default() };
     let pool = rig.pool("join-pool", handler, &[&subscription], config);
     rig.until("three lanes", || (threads("join-pool") == 3).then_some(()));
@@ -32,8 +27,11 @@ fn closing_finishes_what_was_begun_and_joins_every_thread() {
     rig.until("a call", || (barrier.waiting() > 0).then_some(()));
     let closing = pool.close();
     rig.pass(Duration::from_secs(1));
-    let running = barrier.waiting() as u64;
-    assert_eq!(subscription.ledger().in_flight, running, "what was not begun went back");
+    // What was not begun went back; what was begun may be on its way to its first instruction.
+    let running = rig.until("what was begun, and no more, to be in flight", || {
+        let waiting = barrier.waiting() as u64;
+        (subscription.ledger().in_flight == waiting).then_some(waiting)
+    });
     barrier.open();
     let closed = rig.wait_closed(closing);
     assert!(closed.abandoned.is_empty());
@@ -47,12 +45,7 @@ fn closing_finishes_what_was_begun_and_joins_every_thread() {
 fn closing_takes_everything_from_a_lane_that_does_not_end() {
     let rig = Rig::still();
     let subscription = rig.subscribe("work");
-    let barrier = Barrier::new();
-    let gate = Arc::clone(&barrier);
-    let handler = from_fn(move |_| {
-        gate.pass();
-        Outcome::Ack
-    });
+    let (barrier, handler) = gated();
     let config = PoolConfig { max_workers: 1, ..PoolConfig::default() };
     let pool = rig.pool("left-pool", handler, &[&subscription], config);
     rig.send("work", &["x"; 3]);

@@ -11,7 +11,7 @@ use patchbay_pool::{
     WorkerPool, from_fn,
 };
 
-use crate::rig::{Barrier, Rig, SlotDesk, Slots, text, threads};
+use crate::rig::{Barrier, Rig, SlotDesk, Slots, gated, text, threads};
 
 fn config() -> PoolConfig {
     PoolConfig {
@@ -68,12 +68,7 @@ fn a_hung_handler_is_written_off_and_its_message_goes_to_another_lane() {
 fn a_pool_with_too_many_hung_lanes_is_stuck_and_takes_nothing() {
     let rig = Rig::still();
     let subscription = rig.subscribe("work");
-    let barrier = Barrier::new();
-    let gate = Arc::clone(&barrier);
-    let handler = from_fn(move |_| {
-        gate.pass();
-        Outcome::Ack
-    });
+    let (barrier, handler) = gated();
     let config = PoolConfig { max_workers: 1, ..config() };
     let pool = rig.pool("stuck-pool", handler, &[&subscription], config);
     rig.send("work", &["x"; 6]);

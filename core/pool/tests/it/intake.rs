@@ -10,7 +10,7 @@ use std::{
 
 use patchbay_pool::{Intake, Outcome, PoolConfig, Served, WorkerPool, from_fn};
 
-use crate::rig::{Barrier, Rig, threads};
+use crate::rig::{Rig, gated, threads};
 
 #[test]
 fn nothing_is_handed_out_before_the_intake_is_opened() {
@@ -32,12 +32,7 @@ fn nothing_is_handed_out_before_the_intake_is_opened() {
 fn after_a_pause_no_call_begins_until_it_is_over() {
     let rig = Rig::live();
     let subscription = rig.subscribe("work");
-    let barrier = Barrier::new();
-    let gate = Arc::clone(&barrier);
-    let handler = from_fn(move |_| {
-        gate.pass();
-        Outcome::Ack
-    });
+    let (barrier, handler) = gated();
     let config = PoolConfig { max_workers: 1, ..PoolConfig::default() };
     let mut spec = rig.spec("pause", Arc::new(handler), &[&subscription], config);
     spec.intake = Intake::Held;
@@ -97,12 +92,7 @@ fn a_pause_is_in_force_when_it_returns() {
 fn a_drain_waits_for_what_was_begun() {
     let rig = Rig::still();
     let subscription = rig.subscribe("work");
-    let barrier = Barrier::new();
-    let gate = Arc::clone(&barrier);
-    let handler = from_fn(move |_| {
-        gate.pass();
-        Outcome::Ack
-    });
+    let (barrier, handler) = gated();
     let config = PoolConfig { max_workers: 1, ..PoolConfig::default() };
     let pool = rig.pool("drain", handler, &[&subscription], config);
     rig.send("work", &["x"; 4]);

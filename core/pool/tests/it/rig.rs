@@ -18,7 +18,7 @@ use patchbay_bus::{
 };
 use patchbay_pool::{
     Begin, Closed, Feed, Handed, Handler, Intake, LaneId, Monitor, Next, NextOp, OpOutcome,
-    Outcome, PoolConfig, PoolEvent, PoolEventKind, PoolSpec, Served, Token, WorkerPool,
+    Outcome, PoolConfig, PoolEvent, PoolEventKind, PoolSpec, Served, Token, WorkerPool, from_fn,
 };
 use patchbay_testkit::eventually;
 use rustix::{buffer::spare_capacity, event::epoll};
@@ -260,6 +260,17 @@ impl Barrier {
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
+}
+
+/// A handler whose every call waits at the barrier, and that barrier.
+pub(crate) fn gated() -> (Arc<Barrier>, impl Handler) {
+    let barrier = Barrier::new();
+    let gate = Arc::clone(&barrier);
+    let handler = from_fn(move |_| {
+        gate.pass();
+        Outcome::Ack
+    });
+    (barrier, handler)
 }
 
 /// A slot loop, as the loader's: a call either ends at once or is suspended until its payload is

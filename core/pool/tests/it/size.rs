@@ -1,12 +1,12 @@
 //! How many lanes there are.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use patchbay_pool::{Op, Outcome, PoolConfig, PoolEventKind, WorkerPool, from_fn};
 
 use patchbay_testkit::eventually;
 
-use crate::rig::{Barrier, LONG, Rig, threads};
+use crate::rig::{LONG, Rig, gated, threads};
 
 fn config() -> PoolConfig {
     PoolConfig { max_workers: 3, idle_timeout: Duration::from_secs(10), ..PoolConfig::default() }
@@ -20,12 +20,7 @@ fn workers(pool: &WorkerPool) -> u32 {
 fn a_pool_grows_by_the_age_of_its_backlog_and_goes_back_to_zero() {
     let rig = Rig::still();
     let subscription = rig.subscribe("work");
-    let barrier = Barrier::new();
-    let gate = Arc::clone(&barrier);
-    let handler = from_fn(move |_| {
-        gate.pass();
-        Outcome::Ack
-    });
+    let (barrier, handler) = gated();
     let pool = rig.pool("grow-pool", handler, &[&subscription], config());
     rig.look();
     assert_eq!(workers(&pool), 0);

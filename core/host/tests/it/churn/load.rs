@@ -92,30 +92,13 @@ pub(super) fn published(files: &Files, name: &str, publisher: &str) -> BTreeMap<
         let mut number = || words.next().and_then(|it| it.parse::<u64>().ok()).expect("a number");
         let (n, t) = (number(), number());
         if word == Some("sent") {
-            let key = key(publisher, n);
-            all.insert(n, Published { tag: Tag::new(publisher, n), key, ..blank(files, name, t) });
+            let (tag, topic) = (Tag::new(publisher, n), format!("in.{name}"));
+            let begun = Published::begun(tag, &topic, &key(publisher, n));
+            all.insert(n, Published { level: files.level(name), sent: t, t, ..begun });
         } else {
             let one: &mut Published = all.get_mut(&n).expect("it was sent");
             (one.answer, one.t) = (Answer::Accepted, t);
         }
     }
     all
-}
-
-fn blank(files: &Files, name: &str, t: u64) -> Published {
-    Published {
-        tag: Tag::new(name, 0),
-        topic: format!("in.{name}"),
-        key: String::new(),
-        level: files.level(name),
-        answer: Answer::Unknown,
-        mid: None,
-        seq: None,
-        routed: None,
-        dedup: false,
-        expires: 0,
-        not_before: 0,
-        sent: t,
-        t,
-    }
 }

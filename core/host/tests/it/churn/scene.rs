@@ -21,7 +21,7 @@ use patchbay_testkit::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-pub(super) use patchbay_testkit::checker::Level;
+pub(super) use patchbay_testkit::checker::{Level, now};
 
 /// Plugins that change at the same time. The messages of `three` and `four` are in order by key.
 pub(super) const NAMES: [&str; 4] = ["one", "two", "three", "four"];
@@ -248,10 +248,4 @@ impl Files {
             dropped: view.dropped.values().sum(),
         });
     }
-}
-
-/// Time as the records have it.
-pub(super) fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -11,12 +11,7 @@ fn an_instance_that_cannot_follow_is_given_up_and_the_one_that_serves_goes_on() 
     let asked = world.fleet.command(&name("a"), Command::Restart, "ada", world.now);
     world.take(asked.expect("it runs").1);
     world.run_failing(&mut init_fails("a"));
-    for second in 1..=5 {
-        world.now = at(second);
-        let effects = world.fleet.tick(world.now);
-        world.take(effects);
-        world.run_failing(&mut init_fails("a"));
-    }
+    keeps_failing(&mut world, 1);
     assert_eq!(world.failure("a").0, FailureKind::RestartsExhausted);
     assert_eq!((world.serving("a"), world.state("a")), (serving, State::Running));
     // One that has failed by itself does not go on for ever: what follows it is given up with it.
@@ -27,12 +22,7 @@ fn an_instance_that_cannot_follow_is_given_up_and_the_one_that_serves_goes_on() 
     let died = refusal(FailureKind::Died, Lasting::Passing);
     let effects = ill.fleet.fault(&name("a"), generation, &died, ill.now, 0);
     ill.take(effects);
-    for second in 0..=5 {
-        ill.now = at(second);
-        let effects = ill.fleet.tick(ill.now);
-        ill.take(effects);
-        ill.run_failing(&mut init_fails("a"));
-    }
+    keeps_failing(&mut ill, 0);
     assert_eq!(ill.failure("a").0, FailureKind::RestartsExhausted);
     assert_eq!((ill.serving("a"), ill.state("a")), (None, State::Failed));
     let track = ill.fleet.track(&name("a")).expect("known");
@@ -41,4 +31,14 @@ fn an_instance_that_cannot_follow_is_given_up_and_the_one_that_serves_goes_on() 
         6,
         "each is remembered with what was decided"
     );
+}
+
+/// It is tried again every second, from that one to the fifth, and never gets through its init.
+fn keeps_failing(world: &mut World, first: u64) {
+    for second in first..=5 {
+        world.now = at(second);
+        let effects = world.fleet.tick(world.now);
+        world.take(effects);
+        world.run_failing(&mut init_fails("a"));
+    }
 }
