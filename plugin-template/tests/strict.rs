@@ -1,10 +1,10 @@
-// The macro's own `unsafe` is not the author's.
+//! A plugin of a strict author compiles: the macro's own `unsafe` is not the author's.
+
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, missing_debug_implementations)]
-//! A plugin of a strict author.
 
 use patchbay_plugin::{
-    Message, Plugin, PluginContext, PluginError, ProcessingStatus, export_plugin,
+    Message, Plugin, PluginContext, PluginError, ProcessingStatus, export_plugin, testing::MockHost,
 };
 
 #[derive(Debug)]
@@ -36,4 +36,7 @@ impl Plugin for Strict {
 
 export_plugin!(Strict, manifest: "name: strict # a comment\nversion: \"1.0.0\"\n");
 
-fn main() {}
+#[test]
+fn a_plugin_of_a_strict_author_is_one_like_any_other() {
+    assert!(MockHost::new().run::<Strict>().is_ok());
+}
