@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::*},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use patchbay_bus::{Outgoing, Split, Verdict};
@@ -170,6 +170,7 @@ fn keys_stay_in_order_with_retries_and_a_moving_split() {
 
 #[test]
 fn no_hand_off_starts_after_a_cutover() {
+    const CUTOVERS: u64 = 3_000;
     let broker = live();
     let subscription = subscribe(&broker, "t", blocking);
     // Upper bits: number of the cutover; lower: the generation that may start; 0 while it changes.
@@ -198,11 +199,9 @@ fn no_hand_off_starts_after_a_cutover() {
         })
     };
     let mut begun: HashMap<u64, HashSet<u64>> = HashMap::new();
-    let (mut cutovers, start) = (0, Instant::now());
-    while start.elapsed() < Duration::from_millis(1_500) {
+    for cutovers in 1..=CUTOVERS {
         // Pace, not a wait: calls must begin between two cutovers.
         thread::sleep(Duration::from_micros(300));
-        cutovers += 1;
         let generation = 1 + cutovers % 2;
         serving.store(0, SeqCst);
         let listed = subscription.set_split(Split::all(generation));
@@ -223,7 +222,6 @@ fn no_hand_off_starts_after_a_cutover() {
     let late = late.lock().unwrap();
     let bad: Vec<_> = late.iter().filter(|(cutover, id)| !listed(*cutover, *id)).collect();
     assert!(bad.is_empty(), "started after the cutover: {bad:?}");
-    assert!(cutovers > 50);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! the check of `openapi.json` are made from it.
 //!
 //! **Absent on purpose.** No listener, no rights: the application decides where a router is served
-//! and who may reach it. For now that is a socket which only the user who runs the host may open.
+//! and who may reach it: a socket which only the user who runs the host may open.
 
 #![forbid(unsafe_code)]
 

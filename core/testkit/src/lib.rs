@@ -25,4 +25,4 @@ pub use eventually::eventually;
 #[cfg(feature = "tokio")]
 pub use eventually::eventually_async;
 pub use home::Home;
-pub use tether::tether;
+pub use tether::{tether, this_again};

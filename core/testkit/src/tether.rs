@@ -18,3 +18,16 @@ pub fn tether() -> &'static [&'static str] {
         if trial.status().is_ok_and(|status| status.success()) { words } else { &[] }
     })
 }
+
+/// This program once more, as a process that dies with the test: for what ends a process.
+///
+/// # Panics
+/// When it does not know where it is.
+#[must_use]
+pub fn this_again() -> Command {
+    let this = std::env::current_exe().expect("this program");
+    let Some((first, rest)) = tether().split_first() else { return Command::new(this) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(this);
+    command
+}

@@ -5,6 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 use patchbay_journal::{
     AppendError, Journal, JournalConfig, JournalState, Level, Position, Record, SimStorage, Target,
 };
+use patchbay_testkit::eventually;
 
 use crate::{
     common::{NOW, publish, subscribe},
@@ -103,9 +104,6 @@ fn more_is_kept_ready_when_segments_fill_as_fast_as_they_are_made() {
     fill(&journal);
     gate.let_pass(1000);
     journal.wanting(200).wait().expect("room");
-    let end = std::time::Instant::now() + FOR_EVER / 60;
-    while journal.health().ready < 2 {
-        assert!(std::time::Instant::now() < end, "{:?}", journal.health());
-        thread::yield_now();
-    }
+    let what = std::fmt::from_fn(|f| write!(f, "two segments ready: {:?}", journal.health()));
+    eventually(what, FOR_EVER / 60, || (journal.health().ready >= 2).then_some(()));
 }

@@ -1,10 +1,13 @@
 //! A message that kills the process, among 10,000 that do not (P-15).
 
-use patchbay_testkit::checker::Event;
+use patchbay_testkit::{
+    checker::{Event, now},
+    eventually,
+};
 use serde_json::json;
 
 use crate::{
-    arena::{Arena, Recorder, now},
+    arena::{Arena, LONG, Recorder},
     connection::Connection,
     load::Publisher,
     plan::Plan,
@@ -48,9 +51,9 @@ fn a_message_that_kills_the_host_is_stopped_and_no_other_message_with_it() {
                 let row = arena.try_terms("recorder:0");
                 row.is_some_and(|row| row["done"].as_u64() == Some(MESSAGES as u64 - 1))
             };
-            while !arena.is_dead() && !over(&mut arena) {
-                crate::load::pass(20);
-            }
+            eventually("its death, or the end of all work", LONG, || {
+                (arena.is_dead() || over(&mut arena)).then_some(())
+            });
             if !arena.is_dead() {
                 break;
             }

@@ -43,7 +43,7 @@ fn dropped(home: &Home) -> BTreeMap<String, u64> {
 }
 
 fn lines_of(up: &Up, reason: &str, count: u64) {
-    eventually(&format!("{count} lines of {reason}"), LONG, || {
+    eventually(format_args!("{count} lines of {reason}"), LONG, || {
         (audited(up).get(reason) == Some(&count)).then_some(())
     });
 }

@@ -84,7 +84,8 @@ fn a_breaker_that_opened_says_when_and_why_and_when_it_probes() {
 
 #[test]
 fn a_call_that_never_ends_is_written_off_with_time_and_lane_until_its_thread_ends() {
-    let pool = json!({"process_timeout": "50ms", "max_workers": 2});
+    // More than the attempts of one message: however late it is looked at, no instance was given up.
+    let pool = json!({"process_timeout": "50ms", "max_workers": 2, "max_abandoned": 16});
     let stage = Stage::new(&json!({"worker_pool": pool}));
     stage.publish("hang", 1);
     let lanes = |info: &Value| info["supervision"]["written_off"].clone();
@@ -156,7 +157,8 @@ fn a_plugin_that_cannot_start_is_tried_again_with_growing_waits_and_given_up_by_
 
 #[test]
 fn a_plugin_inside_of_a_long_call_is_not_taken_for_ill() {
-    let health = json!({"interval": "100ms", "timeout": "50ms", "failures": 1});
+    // Long enough for any machine to answer when it is not inside of a call.
+    let health = json!({"interval": "100ms", "timeout": "3s", "failures": 1});
     let pool = json!({"process_timeout": "1h", "max_workers": 1});
     let stage = Stage::new(&json!({"worker_pool": pool, "health": health}));
     stage.publish("hang", 1);

@@ -195,7 +195,7 @@ impl Home {
 
     /// Waits until the ledger of `echo` says `count` under `name`.
     pub(crate) fn ledger_says(&self, name: &str, count: u64) {
-        eventually(&format!("{count} {name}"), LONG, || {
+        eventually(format_args!("{count} {name}"), LONG, || {
             let ledger = self.ok(&["ledger"]);
             let held = ledger[0][name].as_u64();
             (held == Some(count)).then_some(())

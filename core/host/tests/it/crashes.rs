@@ -10,7 +10,7 @@ use std::{fmt, future::ready, path::PathBuf, process::Command, time::Duration};
 
 use patchbay_host::{Host, HostHandle, Settings, TransitionRequest};
 use patchbay_lifecycle::transition::{Asked, OutcomeKind, Record, Standing};
-use patchbay_testkit::{Home, eventually_async};
+use patchbay_testkit::{Home, eventually_async, this_again};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -135,8 +135,7 @@ fn die_in(home: &Home, request: Option<&TransitionRequest>, phase: &str) {
 }
 
 fn die(task: Task) {
-    let this = std::env::current_exe().expect("this program");
-    let mut command = Command::new(this);
+    let mut command = this_again();
     let text = serde_json::to_string(&task).expect("a task");
     command.args([BY_ITS_OWN_HAND, "--exact", "--nocapture"]).env(TASK, text);
     let output = command.output().expect("it starts");

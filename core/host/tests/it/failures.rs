@@ -85,7 +85,7 @@ async fn an_unhealthy_plugin_is_replaced_by_a_new_instance() {
     let needed = plan.file("needed");
     std::fs::write(&needed, "").expect("a file");
     let plan = plan.config("ill", json!({"needs_for_health": needed}));
-    let health = json!({"interval": "100ms", "timeout": "1s", "failures": 2});
+    let health = json!({"interval": "100ms", "timeout": "30s", "failures": 2});
     plan.enable(&Plugin::new("ill", "1.0.0").with("health", health));
     let rig = plan.start().await;
     let before = rig.view("ill").generation;
@@ -114,7 +114,10 @@ async fn calls_that_never_return_are_written_off_and_then_the_plugin_is_restarte
     let pool = json!({
         "min_workers": 1, "max_workers": 1, "max_abandoned": 1, "process_timeout": "100ms",
     });
-    plan.enable(&Plugin::new("stuck", "1.0.0").with("worker_pool", pool));
+    // Whoever hangs dies of it, so that one message is left for the next instance: it stays well.
+    let retry = json!([{"topic": "in.stuck", "retry": {"on_error": "dead_letter"}}]);
+    let plugin = Plugin::new("stuck", "1.0.0").with("worker_pool", pool);
+    plan.enable(&plugin.with("subscriptions", retry));
     let rig = plan.start().await;
     let before = rig.view("stuck").generation;
     for _ in 0..3 {

