@@ -34,7 +34,7 @@ async fn on_trial() -> Rig {
 fn stands(rig: &Rig, phase: &str, share: u8) {
     let report = || rig.host.transition("echo").expect("known").expect("there is one");
     let is_there = || Some(report()).filter(|it| it.phase == phase && it.share == share);
-    eventually(&format!("{phase} at {share} %"), LONG, is_there);
+    eventually(format_args!("{phase} at {share} %"), LONG, is_there);
 }
 
 fn code(error: HostError) -> &'static str {
