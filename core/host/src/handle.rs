@@ -103,7 +103,7 @@ impl HostHandle {
         let own = match self.serving(&track) {
             // A plugin without a thread is not given one only to be asked.
             Some(incarnation) if incarnation.has_threads() => {
-                incarnation.ask(Op::Metrics, METRICS_TIMEOUT).await.ok().and_then(|it| it.text)
+                incarnation.ask(Op::Metrics, METRICS_TIMEOUT).await.ok().and_then(|it| it.text())
             }
             _ => None,
         };

@@ -122,14 +122,14 @@ impl Incarnation {
     /// # Errors
     /// What the plugin or the pool said.
     pub(crate) async fn ask(&self, op: Op, limit: Duration) -> Result<OpReply, OpError> {
-        self.ask_with(op, String::new(), limit).await
+        self.ask_with(op, Vec::new(), limit).await
     }
 
     /// As [`ask`](Incarnation::ask), with an argument.
     pub(crate) async fn ask_with(
         &self,
         op: Op,
-        arg: String,
+        arg: Vec<u8>,
         limit: Duration,
     ) -> Result<OpReply, OpError> {
         match self.with_pool(|pool| pool.control(op, arg, limit)) {
@@ -141,7 +141,7 @@ impl Incarnation {
     /// Asks the plugin for its health.
     pub(crate) async fn check(&self, limit: Duration) -> Check {
         match self.ask(Op::Health, limit).await {
-            Ok(reply) => Check::Passed(reply.text),
+            Ok(reply) => Check::Passed(reply.text()),
             Err(OpError::Failed { text, .. }) => Check::Failed(text),
             Err(error @ OpError::Busy { .. }) => Check::Busy(error.to_string()),
             Err(error) => Check::Failed(error.to_string()),

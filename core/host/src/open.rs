@@ -61,6 +61,7 @@ pub(crate) fn open(
     let config = Value::Object(prepared.config.clone()).to_string();
     let limits = LoadLimits {
         deadline: context.settings.limits.load_timeout,
+        reply_bytes_max: context.settings.limits.state_bytes,
         retire: retire_limits(context),
         ..LoadLimits::default()
     };

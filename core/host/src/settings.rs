@@ -93,6 +93,9 @@ pub struct Limits {
     pub audit_interval: Duration,
     /// Largest payload, bytes.
     pub payload_bytes: usize,
+    /// Largest state that a version may hand to the next one, and any other reply of a plugin to
+    /// the host, bytes; a larger one is refused.
+    pub state_bytes: usize,
     /// Longest wait of a publish that may wait for room.
     #[serde(with = "duration")]
     pub publish_timeout: Duration,
@@ -176,6 +179,7 @@ impl Settings {
         let limits = &self.limits;
         let counts = [
             ("limits.payload_bytes", limits.payload_bytes),
+            ("limits.state_bytes", limits.state_bytes),
             ("limits.plugins", limits.plugins),
             ("limits.log_lines", limits.log_lines),
             ("limits.log_line_bytes", limits.log_line_bytes),
@@ -215,6 +219,7 @@ impl Default for Limits {
             quarantine_recheck: Duration::from_secs(10),
             audit_interval: Duration::from_secs(1),
             payload_bytes: 8 << 20,
+            state_bytes: 16 << 20,
             publish_timeout: Duration::from_secs(5),
             forward_patience: Duration::from_millis(1),
             plugins: 1_000,

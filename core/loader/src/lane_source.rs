@@ -115,7 +115,7 @@ pub struct Op {
     /// One of [`patchbay_abi::source::op`].
     pub which: u32,
     /// Its argument, empty when it takes none.
-    pub arg: String,
+    pub arg: Vec<u8>,
 }
 
 /// A call on a lane.

@@ -14,8 +14,8 @@ use crate::messages;
 /// How a call ended. Exactly one is reported for each call that was begun.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Done. A control call may carry a reply.
-    Ack(Option<String>),
+    /// Done. A control call may carry a reply, of any bytes.
+    Ack(Option<Vec<u8>>),
     /// Again, not before this many nanoseconds. As the library said it: not clamped.
     Retry(u64),
     /// Never again: dead letter, with the reason.
@@ -65,7 +65,7 @@ pub(crate) enum TextLimit {
 
 /// What a library wrote, copied.
 struct Text {
-    text: String,
+    bytes: Vec<u8>,
     /// Its length, when it was longer than the limit.
     cut_from: Option<usize>,
 }
@@ -88,7 +88,7 @@ impl Outcome {
         // SAFETY: passed on.
         let text = unsafe { take_text(&mut raw.text, limit) };
         *raw = abi::Outcome::EMPTY;
-        let Some(Text { text, cut_from }) = text else {
+        let Some(Text { bytes, cut_from }) = text else {
             return Outcome::Invalid("a text without bytes".to_owned());
         };
         let is_whole = matches!(limit, TextLimit::Reply(_)) && raw_code == abi::outcome::code::ACK
@@ -97,8 +97,11 @@ impl Outcome {
             let max = limit.bytes();
             return Outcome::Invalid(format!("a text of {len} bytes, over the limit of {max}"));
         }
+        if raw_code == abi::outcome::code::ACK {
+            return Outcome::Ack(Some(bytes).filter(|bytes| !bytes.is_empty()));
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         match raw_code {
-            abi::outcome::code::ACK => Outcome::Ack(Some(text).filter(|text| !text.is_empty())),
             abi::outcome::code::RETRY => Outcome::Retry(delay_ns),
             abi::outcome::code::FAILED => Outcome::Failed(text),
             abi::outcome::code::FORWARD => match message {
@@ -185,15 +188,14 @@ impl TextLimit {
 unsafe fn take_text(raw: &mut abi::Buf, limit: TextLimit) -> Option<Text> {
     let (ptr, len) = (raw.ptr, raw.len);
     let text = if len == 0 {
-        Some(Text { text: String::new(), cut_from: None })
+        Some(Text { bytes: Vec::new(), cut_from: None })
     } else if ptr.is_null() {
         None
     } else {
         let kept = len.min(limit.bytes());
         // SAFETY: the library wrote `len` bytes there and has not freed them.
         let bytes = unsafe { slice::from_raw_parts(ptr, kept) };
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        Some(Text { text, cut_from: (kept < len).then_some(len) })
+        Some(Text { bytes: bytes.to_vec(), cut_from: (kept < len).then_some(len) })
     };
     // SAFETY: filled by a library that is still mapped, on one of its threads.
     unsafe { raw.release() };

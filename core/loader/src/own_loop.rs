@@ -200,7 +200,7 @@ unsafe extern "C" fn next_op(context: *mut c_void, out: *mut RawOp) -> i32 {
                     size: size_of::<RawOp>() as u32,
                     which: op.which,
                     id: op.id,
-                    arg: Str::new(&op.arg),
+                    arg: Str::from_bytes(&op.arg),
                 });
                 own.ops.push(op);
                 1

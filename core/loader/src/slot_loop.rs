@@ -142,7 +142,7 @@ impl<'a, S: LaneSource> SlotLoop<'a, S> {
             (self.table.op)(
                 self.instance,
                 op.which,
-                abi::Str::new(&op.arg),
+                abi::Str::from_bytes(&op.arg),
                 self.slots.memory(slot),
                 self.slots.waker(slot),
                 &raw mut raw,

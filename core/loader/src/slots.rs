@@ -37,7 +37,7 @@ pub(crate) enum Pending {
     /// A delivery, whose message stays referenced.
     Delivery(u64, Message),
     /// A control call, whose argument stays where it is.
-    Op(u64, String),
+    Op(u64, Vec<u8>),
 }
 
 #[derive(Debug)]

@@ -46,14 +46,14 @@ pub struct OpCall {
     /// What is asked.
     pub op: Op,
     /// Its argument; empty if it needs none.
-    pub arg: String,
+    pub arg: Vec<u8>,
 }
 
 /// How a control call ended, as the lane says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpOutcome {
     /// Done, with the reply if there is one.
-    Done(Option<String>),
+    Done(Option<Vec<u8>>),
     /// The plugin says no (a health call: why it is not well).
     Failed(String),
     /// The plugin's code returned an error.
@@ -73,7 +73,7 @@ pub enum OpOutcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpReply {
     /// What the plugin replied, if it did.
-    pub text: Option<String>,
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// Why a control call was not done.
@@ -177,6 +177,16 @@ pub(crate) struct Expired {
     pub(crate) stuck: usize,
 }
 
+// === impl OpReply ===
+
+impl OpReply {
+    /// What the plugin replied, of a call whose reply is text.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        self.bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+}
+
 // === impl ControlTable ===
 
 impl ControlTable {
@@ -194,7 +204,7 @@ impl ControlTable {
     pub(crate) fn ask(
         &mut self,
         op: Op,
-        arg: String,
+        arg: Vec<u8>,
         limit: Duration,
         due_ns: u64,
     ) -> oneshot::Receiver<OpResult> {
@@ -234,7 +244,7 @@ impl ControlTable {
         let Some(entry) = self.taken.remove(&id) else { return false };
         let op = entry.call.op;
         let result = match outcome {
-            OpOutcome::Done(text) => Ok(OpReply { text }),
+            OpOutcome::Done(bytes) => Ok(OpReply { bytes }),
             OpOutcome::Failed(text) => Err(OpError::Failed { op, text }),
             OpOutcome::Error { class, text } => Err(OpError::Error { op, class, text }),
             OpOutcome::Panicked(text) => Err(OpError::Panicked { op, text }),
@@ -332,7 +342,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_nanos(100);
 
     fn ask(table: &mut ControlTable, op: Op) -> oneshot::Receiver<OpResult> {
-        table.ask(op, String::new(), LIMIT, 100)
+        table.ask(op, Vec::new(), LIMIT, 100)
     }
 
     fn answer_of(mut answer: oneshot::Receiver<OpResult>) -> OpResult {
@@ -348,7 +358,7 @@ mod tests {
         assert_eq!((first.op, second.op, table.take()), (Op::Init, Op::Health, None));
         assert!(table.answer(second.id, OpOutcome::Failed("no database".into())));
         assert!(table.answer(first.id, OpOutcome::Done(Some("ready".into()))));
-        assert_eq!(answer_of(init), Ok(OpReply { text: Some("ready".into()) }));
+        assert_eq!(answer_of(init), Ok(OpReply { bytes: Some("ready".into()) }));
         let unwell = answer_of(health).expect_err("not well");
         assert_eq!(unwell.to_string(), "Health was refused by the plugin: no database");
         assert!(!table.answer(first.id, OpOutcome::Cancelled));

@@ -105,7 +105,7 @@ impl WorkerPool {
     pub fn control(
         &self,
         op: Op,
-        arg: String,
+        arg: Vec<u8>,
         limit: Duration,
     ) -> impl Future<Output = Result<OpReply, OpError>> + Send + use<> {
         let answer = self.shared.ask(op, arg, limit);

@@ -208,7 +208,7 @@ impl PoolShared {
     pub(crate) fn ask(
         self: &Arc<Self>,
         op: Op,
-        arg: String,
+        arg: Vec<u8>,
         limit: Duration,
     ) -> oneshot::Receiver<OpResult> {
         let due_ns = self.clock.now_ns().saturating_add(ns(limit));

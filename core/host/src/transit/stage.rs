@@ -58,7 +58,7 @@ pub(crate) struct Stage {
     comparison: Arc<outputs::Comparison>,
     mirror: Mutex<Option<Arc<Mirror>>>,
     /// The state that a generation exported.
-    snapshot: Mutex<Option<(Generation, String)>>,
+    snapshot: Mutex<Option<(Generation, Vec<u8>)>>,
     crashes: Mutex<Vec<Generation>>,
     checks: Mutex<HashMap<Generation, Checked>>,
 }
@@ -342,7 +342,7 @@ impl Stage {
                 let old = self.incarnation(from)?;
                 let exported = old.ask(Op::ExportState, limit).await;
                 let state = exported.map_err(|error| failed(error.to_string()))?;
-                let state = state.text.unwrap_or_default();
+                let state = state.bytes.unwrap_or_default();
                 let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
                 *snapshot = Some((from, state.clone()));
                 state

@@ -308,6 +308,30 @@ async fn what_makes_no_sense_is_refused_before_anything_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_state_that_is_too_large_or_of_another_schema_goes_nowhere() {
+    let named = |schema: &str| json!({"strategy": "graceful", "state_schema": schema});
+    let state = |version, schema: &str| {
+        plugin(version).with("state", json!("export")).with("transition", named(schema))
+    };
+    let mut plan = Plan::new();
+    plan.settings.limits.state_bytes = 64 << 10;
+    plan.enable(&state("1.0.0", "echo/1").bad("huge"));
+    for next in [state("2.0.0", "echo/1"), state("3.0.0", "echo/2")] {
+        plan.home.install(&next.build(), &next.file_name());
+    }
+    let rig = plan.start().await;
+    let refused = rig.host.transition_start("echo", to("3.0.0", "graceful"), "test").await;
+    let Err(HostError::Refused { code, reason, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(code, "state_schema", "{reason}");
+    rig.host.transition_start("echo", to("2.0.0", "graceful"), "test").await.expect("it starts");
+    let report = over(&rig).await;
+    let outcome = report.outcome.as_ref().expect("over");
+    assert_eq!(outcome.kind, OutcomeKind::RolledBack, "{outcome}");
+    assert!(outcome.reason.contains("65545 bytes, over the limit of 65536"), "{outcome}");
+    whole(rig, 0, "1.0.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn state_goes_to_the_new_version_and_comes_back_with_a_rollback() {
     let plan = Plan::new();
     let named = json!({"strategy": "graceful", "state_schema": "echo/1"});

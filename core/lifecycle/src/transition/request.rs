@@ -143,6 +143,8 @@ pub enum RefusalKind {
     MorePermissions,
     /// The candidate does not listen to something for which messages wait.
     DropsSubscription,
+    /// Both versions export and import their state, and the candidate cannot read the other's.
+    StateSchema,
     /// Another transition of the plugin runs.
     Running,
     /// Copies of messages must not be run through the candidate.
@@ -212,6 +214,7 @@ impl Request {
         if !self.force {
             permissions(serving, candidate)?;
             subscriptions(serving, candidate)?;
+            schemas(serving, candidate)?;
         }
         let strategy = match self.strategy {
             Strategy::Gradual(gradual) => Strategy::Gradual(steps(gradual)?),
@@ -305,6 +308,20 @@ fn subscriptions(serving: &VersionFacts, candidate: &VersionFacts) -> Result<(),
             "let the serving version finish them, or purge them, or force it: the old version \
              then finishes them before it is unloaded",
         )),
+    }
+}
+
+fn schemas(serving: &VersionFacts, candidate: &VersionFacts) -> Result<(), Refused> {
+    match (&serving.state_schema, &candidate.state_schema) {
+        (Some(exports), Some(imports)) if exports != imports => Err(refused(
+            RefusalKind::StateSchema,
+            format!(
+                "the serving version exports state of the schema `{exports}`, and the candidate \
+                 imports `{imports}`: the state would be lost"
+            ),
+            "give the candidate an import of the other schema, or force it: it then starts clean",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -439,6 +456,7 @@ impl RefusalKind {
             RefusalKind::SameVersionOtherBytes => "same_version_other_bytes",
             RefusalKind::MorePermissions => "more_permissions",
             RefusalKind::DropsSubscription => "drops_subscription",
+            RefusalKind::StateSchema => "state_schema",
             RefusalKind::Running => "transition_running",
             RefusalKind::NotMirrorSafe => "not_mirror_safe",
             RefusalKind::NothingToVerify => "nothing_to_verify",

@@ -25,10 +25,10 @@ impl Handler for Answering {
         loop {
             while let NextOp::Call(call) = feed.next_op() {
                 self.seen.lock().expect("seen").push((lane.index, call.op));
-                if call.arg == "block" {
+                if call.arg == b"block" {
                     self.barrier.pass();
                 }
-                match (self.answer)(&call.arg) {
+                match (self.answer)(str::from_utf8(&call.arg).expect("text")) {
                     Some(outcome) => feed.op_done(call.id, outcome),
                     None => open.push(call.id),
                 }
@@ -64,7 +64,7 @@ fn bench(name: &str, min_workers: u32) -> Bench {
             "slow" => None,
             "error" => Some(OpOutcome::Error { class: "transient".into(), text: "no".into() }),
             "panic" => Some(OpOutcome::Panicked("index out of bounds".into())),
-            _ => Some(OpOutcome::Done(Some(format!("did {arg}")))),
+            _ => Some(OpOutcome::Done(Some(format!("did {arg}").into_bytes()))),
         },
         barrier: Arc::clone(&barrier),
         seen: Arc::clone(&seen),
@@ -81,7 +81,7 @@ fn lane_zero_comes_up_for_a_call_and_answers_it() {
     let Bench { rig, pool, seen, .. } = bench("init-pool", 0);
     assert_eq!(threads("init-pool"), 0);
     let reply = rig.wait("init", pool.control(Op::Init, "it".into(), LONG)).expect("a reply");
-    assert_eq!(reply.text.as_deref(), Some("did it"));
+    assert_eq!(reply.text().as_deref(), Some("did it"));
     let error = rig.wait("start", pool.control(Op::Start, "error".into(), LONG));
     let error = error.expect_err("an error");
     assert_eq!(error.to_string(), "Start ended with an error (transient): no");
@@ -98,7 +98,7 @@ fn only_lane_zero_gets_calls() {
     pool.resume();
     rig.until("three lanes", || (pool.stats().workers == 3).then_some(()));
     for _ in 0..20 {
-        rig.wait("health", pool.control(Op::Health, String::new(), LONG)).expect("a reply");
+        rig.wait("health", pool.control(Op::Health, Vec::new(), LONG)).expect("a reply");
     }
     assert_eq!(*seen.lock().expect("seen"), [(0, Op::Health); 20]);
     rig.close(pool);
@@ -114,7 +114,7 @@ fn a_call_that_takes_too_long_is_cancelled_on_its_lane() {
     let error = rig.wait("the call to be cancelled", answer).expect_err("too late");
     assert_eq!(error, OpError::TimedOut { op: Op::Reset, limit });
     let reply = rig.wait("the next call", pool.control(Op::Health, "it".into(), LONG));
-    assert_eq!(reply.expect("the lane lives").text.as_deref(), Some("did it"));
+    assert_eq!(reply.expect("the lane lives").text().as_deref(), Some("did it"));
     rig.close(pool);
 }
 
@@ -133,7 +133,7 @@ fn a_call_that_blocks_its_lane_is_stuck_after_the_grace() {
     assert!(rig.has_event(|event| matches!(event, PoolEventKind::ControlStuck { .. })));
     barrier.open();
     let reply = rig.wait("a call after it", pool.control(Op::Health, "it".into(), LONG));
-    assert_eq!(reply.expect("the lane came back").text.as_deref(), Some("did it"));
+    assert_eq!(reply.expect("the lane came back").text().as_deref(), Some("did it"));
     rig.close(pool);
 }
 

@@ -155,7 +155,7 @@ fn being_asked_for_its_health_does_not_keep_a_lane() {
     rig.until_done(&subscription, 1);
     for _ in 0..9 {
         rig.pass(Duration::from_secs(1));
-        let health = pool.control(Op::Health, String::new(), Duration::from_secs(1));
+        let health = pool.control(Op::Health, Vec::new(), Duration::from_secs(1));
         rig.wait("an answer", health).expect("well");
         assert_eq!(workers(&pool), 1);
     }

@@ -112,6 +112,25 @@ fn a_candidate_that_asks_for_more_or_drops_what_waits_is_refused_unless_forced()
 }
 
 #[test]
+fn a_candidate_that_cannot_read_the_state_is_refused_unless_forced() {
+    let with = |number, schema: Option<&str>| VersionFacts {
+        state_schema: schema.map(str::to_owned),
+        ..facts(number)
+    };
+    let (serving, other) = (with(1, Some("a/1")), with(2, Some("a/2")));
+    let refused = refused(Strategy::Graceful, &serving, &other);
+    assert_eq!(refused.kind, RefusalKind::StateSchema);
+    assert!(refused.reason.contains("a/1") && refused.reason.contains("a/2"), "{refused}");
+    let mut forced = request(Strategy::Graceful);
+    forced.force = true;
+    let clean = forced.admit(&serving, &other).expect("it is forced");
+    assert_eq!(clean.state, patchbay_lifecycle::transition::StateRule::Clean);
+    for (from, to) in [(Some("a/1"), Some("a/1")), (Some("a/1"), None), (None, Some("a/1"))] {
+        assert!(request(Strategy::Graceful).admit(&with(1, from), &with(2, to)).is_ok());
+    }
+}
+
+#[test]
 fn a_mirror_needs_the_manifests_word_and_blue_green_something_to_verify() {
     let blue_green = |probes, mirror| Strategy::BlueGreen(BlueGreen { probes, mirror });
     let unsafe_one = VersionFacts { mirror_safe: false, ..facts(2) };

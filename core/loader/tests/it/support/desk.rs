@@ -136,7 +136,7 @@ impl Desk {
             let mut state = self.lock();
             state.next_token += 1;
             let id = state.next_token;
-            state.ops.push_back(Op { id, which, arg: arg.to_owned() });
+            state.ops.push_back(Op { id, which, arg: arg.as_bytes().to_vec() });
             id
         };
         self.ring();
@@ -335,7 +335,9 @@ impl LaneSource for Seat {
 impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Answer {
         match outcome {
-            Outcome::Ack(reply) => Answer::Ack(reply.unwrap_or_default()),
+            Outcome::Ack(reply) => {
+                Answer::Ack(String::from_utf8_lossy(&reply.unwrap_or_default()).into_owned())
+            }
             Outcome::Retry(delay_ns) => Answer::Retry(delay_ns),
             Outcome::Failed(reason) => Answer::Failed(reason),
             Outcome::Forward { topic, message } => {
