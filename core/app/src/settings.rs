@@ -5,9 +5,10 @@
 //! here at once.
 //!
 //! Reading order: [`shape`] (which keys exist) → [`overlay`] (one layer onto another) →
-//! [`environment`] → [`mod@load`].
+//! [`environment`] → [`mod@load`] → [`given`] (what plugins were given since).
 
 mod environment;
+mod given;
 mod load;
 mod overlay;
 mod shape;
@@ -21,7 +22,10 @@ use patchbay_host::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use self::load::load;
+pub(crate) use self::{
+    given::{of_plugin, put_on_top},
+    load::load,
+};
 
 /// Everything that `patchbay.yaml` may say.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -55,7 +55,7 @@ impl Host {
         static HOSTS: AtomicU64 = AtomicU64::new(0);
         settings.check()?;
         let paths = &settings.paths;
-        for folder in [&paths.enabled, &paths.libraries, &paths.store] {
+        for folder in [&paths.enabled, &paths.libraries, &paths.settings, &paths.store] {
             make_folder(folder)?;
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -23,6 +23,15 @@ pub(crate) trait Records: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the system said.
     fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>>;
+
+    /// Forgets a value, if there is one.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn remove(&self, key: &str) -> io::Result<()>;
+
+    /// Where a value is, for people.
+    fn place(&self, key: &str) -> String;
 }
 
 /// Values in files of one folder.
@@ -57,6 +66,17 @@ impl Records for FileRecords {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn remove(&self, key: &str) -> io::Result<()> {
+        match fs::remove_file(self.file_of(key)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn place(&self, key: &str) -> String {
+        self.file_of(key).display().to_string()
     }
 }
 

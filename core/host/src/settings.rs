@@ -54,6 +54,8 @@ pub struct Paths {
     pub enabled: PathBuf,
     /// Libraries; a link out of here is refused.
     pub libraries: PathBuf,
+    /// Settings that plugins were given while the host ran, one file a plugin.
+    pub settings: PathBuf,
     /// Private copies of libraries.
     pub store: PathBuf,
     /// The journal: durable messages, and what became of them.
@@ -146,6 +148,7 @@ impl Paths {
         Paths {
             enabled: home.join("plugins/enabled"),
             libraries: home.join("plugins/libraries"),
+            settings: home.join("plugins/settings"),
             store: home.join("data/store"),
             journal: home.join("data/journal"),
         }

@@ -62,7 +62,7 @@ struct State {
     /// The latest transition.
     transition: Option<Arc<Report>>,
     /// Transitions that were asked for, by what they lead to.
-    requests: VecDeque<(Digest, Pending)>,
+    requests: VecDeque<((Digest, Digest), Pending)>,
 }
 
 /// Who gets the messages, and which part of them.

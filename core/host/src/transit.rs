@@ -3,13 +3,14 @@
 //! What to do is decided by [`patchbay_lifecycle::transition`], which is pure. Here it is done:
 //! [`wanted`], [`request`] (may it start) → [`conductor`] (events in, actions out) → [`stage`] (the
 //! actions) → [`mirror`], [`observer`], [`outputs`] (a candidate that works on copies, and what is
-//! measured) → [`library`], [`kept`], [`history`], [`answers`] (what a crash must not take away).
+//! measured) → [`library`], [`lead`], [`kept`], [`history`], [`answers`] (what a crash must not take away).
 
 pub(crate) mod answers;
 pub(crate) mod conductor;
 pub(crate) mod history;
 pub(crate) mod kept;
 mod latency;
+pub(crate) mod lead;
 pub(crate) mod library;
 mod lines;
 mod mirror;

@@ -30,7 +30,7 @@ pub use self::{
     latency::Latencies,
     machine::Transition,
     outline::{Outline, OutlineStep},
-    record::{HostEnd, Outcome, OutcomeKind, Record, Recovery, Standing, recover},
+    record::{FORMAT, HostEnd, Outcome, OutcomeKind, Record, Recovery, Standing, recover},
     report::{Entry, Report, VersionReport},
     request::{RefusalKind, Refused, Request, StateRule, TransitionSpec, Version, VersionFacts},
     sample::{Comparison, Difference, Sample},

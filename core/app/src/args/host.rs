@@ -75,7 +75,8 @@ Examples:
   patchbay config get limits
   patchbay config get plugins.greeter.config
 
-Later ones win: defaults, the file, the environment (PATCHBAY__LIMITS__POLL=2s).")]
+Later ones win: defaults, the file, the environment (PATCHBAY__LIMITS__POLL=2s), what a plugin was
+given while the host ran (`patchbay transition start NAME --config FILE`).")]
     Get {
         /// Path of a setting or of a section
         path: Option<String>,

@@ -1,6 +1,6 @@
 //! Verbs about transitions from one version of a plugin to another.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use patchbay_manifest::PluginName;
@@ -9,7 +9,8 @@ use super::duration;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TransitionVerb {
-    /// Replace a running plugin by another version of it, and show how it goes
+    /// Replace a running plugin by another version of it, or by itself with other settings, and
+    /// show how it goes
     Start(StartArgs),
     /// Show where a plugin's latest transition stands
     Status(StatusArgs),
@@ -35,6 +36,7 @@ Examples:
   patchbay transition start greeter --to plugins/libraries/development/libgreeter.so
   patchbay transition start greeter --to 2.0.0 --strategy blue-green --require-dlq-pass 99%
   patchbay transition start greeter --to 2.0.0 --strategy immediate --force --no-wait
+  patchbay transition start greeter --config greeter.yaml --strategy gradual
 
 What is not given is taken from `transition` in the new version's manifest, or is usual. The
 transition goes on when this command is interrupted: `patchbay transition status greeter` shows it.
@@ -42,9 +44,13 @@ Exit status: 0 the new version serves, 1 the old one does, 2 and 4 refused befor
 pub(crate) struct StartArgs {
     /// Name of the plugin
     pub(crate) name: PluginName,
-    /// The library file, or the version of one in plugins/libraries
-    #[arg(long, value_name = "VERSION|FILE")]
-    pub(crate) to: String,
+    /// The library file, or the version of one in plugins/libraries [default: what serves]
+    #[arg(long, value_name = "VERSION|FILE", required_unless_present = "config")]
+    pub(crate) to: Option<String>,
+    /// YAML or JSON with the settings that it gets from now on, as they stand below `plugins.NAME`
+    /// in patchbay.yaml: they lie on top of those, in place of what was given so before
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// How the new version takes over [default: as its manifest says, else graceful]
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<StrategyArg>,

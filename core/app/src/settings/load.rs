@@ -1,11 +1,6 @@
 //! Loading settings, whole or not at all.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
 use patchbay_gateway::GatewayLimits;
 use patchbay_host::{DeadLetterSettings, Durability, JournalSettings, Limits, Paths};
@@ -59,8 +54,8 @@ pub(crate) fn load(
     }
     let mut settings: Settings = serde_json::from_value(document.clone())
         .map_err(|error| Failure::failed("the settings are not valid").because(&error))?;
-    let Paths { enabled, libraries, store, journal } = &mut settings.paths;
-    for path in [enabled, libraries, store, journal] {
+    let Paths { enabled, libraries, settings: given, store, journal } = &mut settings.paths;
+    for path in [enabled, libraries, given, store, journal] {
         *path = home.folder().join(&*path);
     }
     Ok(Loaded { settings, document, origins, file })
@@ -96,7 +91,7 @@ fn defaults(home: &Home) -> Settings {
     }
 }
 
-fn read(file: &PathBuf) -> Result<Value, Failure> {
+pub(super) fn read(file: &Path) -> Result<Value, Failure> {
     let cannot = || format!("cannot read the settings file `{}`", file.display());
     let size = fs::metadata(file).map_err(|error| Failure::failed(cannot()).because(&error))?.len();
     if size > FILE_BYTES_MAX {

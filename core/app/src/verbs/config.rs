@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     failure::Failure,
     output::Rows,
-    settings::{Loaded, Origin},
+    settings::{self, Loaded, Origin},
 };
 
 /// One setting.
@@ -37,7 +37,8 @@ struct Validated {
 pub(super) fn run(context: &Context, verb: ConfigVerb) -> Result<(), Failure> {
     match verb {
         ConfigVerb::Validate { config } => {
-            let loaded = context.settings(config.as_deref())?;
+            let mut loaded = context.settings(config.as_deref())?;
+            settings::put_on_top(&mut loaded)?;
             let host = loaded.settings.host();
             host.check()
                 .map_err(|error| Failure::failed("the host cannot start so").because(&error))?;
@@ -52,9 +53,10 @@ pub(super) fn run(context: &Context, verb: ConfigVerb) -> Result<(), Failure> {
             })
         }
         ConfigVerb::Get { path, config } => {
-            let loaded = context.settings(config.as_deref())?;
-            let settings = settings(&loaded, path.as_deref())?;
-            context.output.show(&settings, |settings| {
+            let mut loaded = context.settings(config.as_deref())?;
+            settings::put_on_top(&mut loaded)?;
+            let found = found(&loaded, path.as_deref())?;
+            context.output.show(&found, |settings| {
                 let mut rows = Rows::new(["SETTING", "VALUE", "FROM"]);
                 for Setting { path, value, origin } in settings {
                     let value = match value {
@@ -70,7 +72,7 @@ pub(super) fn run(context: &Context, verb: ConfigVerb) -> Result<(), Failure> {
 }
 
 /// The settings at or below a path.
-fn settings(loaded: &Loaded, path: Option<&str>) -> Result<Vec<Setting>, Failure> {
+fn found(loaded: &Loaded, path: Option<&str>) -> Result<Vec<Setting>, Failure> {
     let mut at = &loaded.document;
     for part in path.iter().flat_map(|path| path.split('.')) {
         at = at.get(part).ok_or_else(|| {

@@ -20,6 +20,7 @@ use crate::{
     context::Context,
     failure::Failure,
     output::{note, print},
+    settings,
 };
 
 /// Period at which a running transition is looked at.
@@ -46,7 +47,7 @@ fn path(name: &PluginName) -> String {
 
 async fn start(context: &Context, args: StartArgs) -> Result<(), Failure> {
     let (name, dry_run, no_wait) = (args.name.clone(), args.dry_run, args.no_wait);
-    let request = request(args);
+    let request = request(args)?;
     if dry_run {
         let at = format!("{}/plan", path(&name));
         let plan: TransitionPlan = context.client.send(&at, &request).await?;
@@ -60,16 +61,19 @@ async fn start(context: &Context, args: StartArgs) -> Result<(), Failure> {
 }
 
 /// The request as the host reads it. A file is named as it is here; whatever else is a version.
-fn request(args: StartArgs) -> TransitionRequest {
+fn request(args: StartArgs) -> Result<TransitionRequest, Failure> {
     let ms = |time: Option<Duration>| {
         time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     };
-    let to = match std::fs::canonicalize(&args.to) {
-        Ok(path) if Path::new(&args.to).is_file() => path.to_string_lossy().into_owned(),
-        _ => args.to,
+    let to = args.to.unwrap_or_default();
+    let to = match std::fs::canonicalize(&to) {
+        Ok(path) if Path::new(&to).is_file() => path.to_string_lossy().into_owned(),
+        _ => to,
     };
-    TransitionRequest {
+    let settings = args.config.as_deref().map(settings::of_plugin).transpose()?;
+    Ok(TransitionRequest {
         to,
+        settings,
         strategy: args.strategy.map(|strategy| strategy.as_str().to_owned()),
         steps: args.steps,
         hold: args.hold,
@@ -85,7 +89,7 @@ fn request(args: StartArgs) -> TransitionRequest {
         idempotency_key: Some(key(args.key)),
         why: args.why,
         ..TransitionRequest::default()
-    }
+    })
 }
 
 async fn status(context: &Context, args: &StatusArgs) -> Result<(), Failure> {

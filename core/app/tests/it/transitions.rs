@@ -172,3 +172,36 @@ fn a_transition_and_its_key_outlive_the_host() {
     other.failed(4, &["the key `k`", &id, "new key"]);
     assert_eq!(home.ok(&["transition", "list"]).as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn other_settings_take_over_like_a_version_and_stay_until_they_are_taken_away() {
+    let (home, mut up) = serving();
+    let file = home.path("given.yaml");
+    let path = file.to_str().expect("text").to_owned();
+    let given = start(&["--config", &path]);
+    write(&file, "confg:\n  tone: warm\n");
+    home.run(&given).failed(2, &["given.yaml", "confg", "below `plugins.NAME`"]);
+    write(&file, "worker_pool:\n  max_wrokers: 2\n");
+    home.run(&given).failed(2, &["max_wrokers"]);
+    write(&file, "config:\n  tone: warm\n");
+    let plan = home.run(&[&given[..], &["--dry-run", "-o", "table"]].concat()).out;
+    assert!(plan.contains("only the configuration changes"), "{plan}");
+    let tone = |home: &Home| home.ok(&["plugin", "info", "echo"])["config"]["tone"].clone();
+    assert_eq!(tone(&home), Value::Null);
+    let ran = home.run(&[&given[..], &["--bake", "0s", "-o", "table"]].concat());
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.out.contains("1.2.3 from configuration"), "{}", ran.out);
+    assert_eq!((version(&home), tone(&home)), ("1.2.3".into(), "warm".into()));
+    let list = home.run(&["transition", "list", "-o", "table"]).out;
+    assert!(list.contains("1.2.3 (config "), "{list}");
+    let says = home.run(&["config", "get", "plugins.echo.config", "-o", "table"]).out;
+    assert!(says.contains("plugins.echo.config.tone") && says.contains("echo.json"), "{says}");
+    home.run(&given).failed(4, &["serves already"]);
+    up.signal("TERM");
+    assert_eq!(up.ended(), 0);
+    let _up = home.up();
+    assert_eq!(tone(&home), "warm");
+    write(&file, "");
+    home.ok(&[&given[..], &["--to", "1.3.0", "--bake", "0s"]].concat());
+    assert_eq!((version(&home), tone(&home)), ("1.3.0".into(), Value::Null));
+}

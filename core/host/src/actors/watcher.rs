@@ -263,6 +263,7 @@ fn watch(
     let watching = notify::recommended_watcher(tell_of).and_then(|mut watcher| {
         watcher.watch(&settings.paths.enabled, RecursiveMode::NonRecursive)?;
         watcher.watch(&settings.paths.libraries, RecursiveMode::Recursive)?;
+        watcher.watch(&settings.paths.settings, RecursiveMode::NonRecursive)?;
         Ok(watcher)
     });
     match watching {

@@ -17,10 +17,11 @@ use crate::{
     transit::{
         conductor::Told,
         history, kept,
-        request::{Link, Pending, TransitionRequest},
+        lead::Lead,
+        request::{Pending, TransitionRequest},
         wanted::library_of,
     },
-    watch::prepared::Prepared,
+    watch::{given, prepared::Prepared},
 };
 
 /// How often it is looked whether a transition has begun.
@@ -86,33 +87,43 @@ impl HostHandle {
             _turn = Some(turn);
         }
         self.at_rest(&name).await?;
-        let Judged { spec, mut pending, library, prepared, serving } =
+        let Judged { spec, pending, library, prepared, serving } =
             self.judge(&name, request, who).await?;
         let link = self.context().settings.paths.enabled.join(name.as_str());
         let failed = |reason: String| {
-            let remedy = "see whether the folder of links may be written to".to_owned();
+            let remedy =
+                "see whether the folders of links and settings may be written to".to_owned();
             HostError::Refused { code: "link", reason, remedy }
         };
-        let unset = move |error: std::io::Error| failed(format!("cannot set the link: {error}"));
+        let unset =
+            move |error: std::io::Error| failed(format!("cannot set link and settings: {error}"));
         let unkept = |error: std::io::Error| HostError::Refused {
             code: "record",
             reason: format!("the record of the transition cannot be kept: {error}"),
             remedy: "see whether there is room in the data folder".to_owned(),
         };
         let old = Arc::clone(&serving.prepared);
-        let reading = move || Link::new(&link, &library, &old);
-        let link = tokio::task::spawn_blocking(reading).await;
-        let link = link.map_err(|panic| failed(panic.to_string()))?.map_err(unset)?;
-        pending.link = Some(link.clone());
+        let given = pending.request.settings.clone();
+        let (id, file) = (spec.id.clone(), given::file_of(&self.context().settings, &name));
+        let reading = move || {
+            let lead = Lead::new(&id, &link, &library, &old)?;
+            match given {
+                Some(given) => lead.with_settings(file, serde_json::to_string_pretty(&given)?),
+                None => Ok(lead),
+            }
+        };
+        let lead = tokio::task::spawn_blocking(reading).await;
+        let lead = lead.map_err(|panic| failed(panic.to_string()))?.map_err(unset)?;
         self.context().promises.history.asked(&name, &spec.id, asked);
         // Known before the link is changed: the watcher may see that at once.
-        station.ask_for(prepared.facts.library, pending);
-        self.context().promises.lift(&name, (prepared.facts.library, prepared.facts.config));
+        let wanted = (prepared.facts.library, prepared.facts.config);
+        station.ask_for(wanted, pending);
+        self.context().promises.lift(&name, wanted);
         let (shared, plugin, announced) = (Arc::clone(&self.shared), name.clone(), spec.clone());
         let pointing = move || {
             let context = &shared.context;
-            kept::announce(context, &plugin, &serving, &announced, &link).map_err(unkept)?;
-            link.point().map_err(|error| {
+            kept::announce(context, &plugin, &serving, &announced, &lead).map_err(unkept)?;
+            context.promises.point(&lead).map_err(|error| {
                 // The record of what did not begin says so, if that can be written.
                 let _ = kept::withdraw(context, &plugin, &error.to_string());
                 unset(error)
@@ -324,9 +335,8 @@ impl HostHandle {
         let judging = move || {
             let context = &shared.context;
             let station = context.station(&name);
-            let (library, prepared) = library_of(context, &station, &request.to)?;
-            let pending =
-                Pending { id: context.transition_id(), request, who, link: None, by_link: false };
+            let (library, prepared) = library_of(context, &station, &request)?;
+            let pending = Pending { id: context.transition_id(), request, who, by_link: false };
             let spec = pending.judge(context, &station, &serving.prepared, &prepared)?;
             Ok(Judged { spec, pending, library, prepared, serving })
         };

@@ -118,20 +118,22 @@ impl Station {
         self.lock().transition.clone()
     }
 
-    /// A transition to this library is asked for; it begins when the link is seen to lead there.
-    pub(crate) fn ask_for(&self, library: Digest, pending: Pending) {
+    /// A transition to this library with this configuration is asked for; it begins when they are
+    /// seen to be what is wanted.
+    pub(crate) fn ask_for(&self, asked: (Digest, Digest), pending: Pending) {
         let mut state = self.lock();
-        state.requests.retain(|(other, _)| *other != library);
+        state.requests.retain(|(other, _)| *other != asked);
         while state.requests.len() >= REQUESTS_MAX {
             state.requests.pop_front();
         }
-        state.requests.push_back((library, pending));
+        state.requests.push_back((asked, pending));
     }
 
-    /// What was asked for about this library, once.
+    /// What was asked for about these, once.
     pub(crate) fn request(&self, identity: &Identity) -> Option<Pending> {
         let mut state = self.lock();
-        let at = state.requests.iter().position(|(library, _)| *library == identity.library)?;
+        let asked = (identity.library, identity.config);
+        let at = state.requests.iter().position(|(other, _)| *other == asked)?;
         state.requests.remove(at).map(|(_, pending)| pending)
     }
 }

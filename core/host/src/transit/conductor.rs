@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use patchbay_lifecycle::{
     FailureKind, Generation, Identity, Lasting, Refusal, Step,
     transition::{
-        Action, AskRefused, Asked, Comparison, Effect, Event, OutcomeKind, Record, Sample, Ticket,
-        Transition, TransitionSpec, Yield,
+        Action, AskRefused, Asked, Comparison, Effect, Event, OutcomeKind, Record, Sample, Served,
+        Ticket, Transition, TransitionSpec, Yield,
     },
 };
 use tokio::{
@@ -69,40 +69,30 @@ enum End {
     Interrupted,
 }
 
-/// Moves a plugin from one version to another. Everything that happens is reported.
-pub(crate) async fn conduct(executor: &Arc<Executor>, shift: Shift) {
-    let Shift { new: (generation, identity), .. } = shift;
-    let failed = match request::admit(executor, shift) {
-        Ok(Admitted { spec, probes, link }) => {
-            let failed = run(executor, shift, spec, probes).await;
-            if failed.is_some()
-                && let Some(link) = link
-            {
-                link.restore();
-            }
-            failed
-        }
-        Err(refusal) => {
-            withdraw(executor, &refusal).await;
-            Some(refusal)
-        }
-    };
-    if let Some(refusal) = failed {
-        executor.report(Step::Open { generation, identity }, Err(refusal));
-    }
+/// What is left to do when it has come to its end.
+struct Ended {
+    /// Why the new version does not serve, unless it does.
+    failed: Option<Refusal>,
+    leads: Leads,
 }
 
-/// What was announced and does not begin has ended, also for the next life of the host.
-async fn withdraw(executor: &Executor, refusal: &Refusal) {
-    let context = Arc::clone(executor.context());
-    let (name, reason) = (executor.station().name().clone(), refusal.reason.clone());
-    let withdrawing = move || kept::withdraw(&context, &name, &reason);
-    let why = match tokio::task::spawn_blocking(withdrawing).await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(panic) => panic.to_string(),
+/// Where link and settings lead afterwards.
+enum Leads {
+    /// As they are: the next host decides.
+    Open,
+    /// Nothing began: back.
+    Withdrawn,
+    /// To what serves now.
+    Settled { spec: Box<TransitionSpec>, back: bool },
+}
+
+/// Moves a plugin from one version to another. Everything that happens is reported.
+pub(crate) async fn conduct(executor: &Arc<Executor>, shift: Shift) {
+    let ended = match request::admit(executor, shift) {
+        Ok(Admitted { spec, probes }) => run(executor, shift, spec, probes).await,
+        Err(refusal) => Ended { failed: Some(refusal), leads: Leads::Withdrawn },
     };
-    executor.warn(None, &format!("the end of the transition is not kept: {why}"));
+    settle(executor, shift.new, ended).await;
 }
 
 /// Goes on with the bake that the former life of the host began. `new` serves.
@@ -114,10 +104,34 @@ pub(crate) async fn resume(executor: &Arc<Executor>, record: Record, new: (Gener
     let stage = Stage::new(Arc::clone(executor), shift, salt(&record.spec), Vec::new());
     let now = executor.context().now();
     let (transition, effects) = Transition::resume(&record, old, new.0, now);
-    let failed = Conductor::new(stage, transition).conduct(effects).await;
+    let ended = Conductor::new(stage, transition).conduct(effects).await;
+    settle(executor, new, ended).await;
+}
+
+/// What failed is reported before link and settings lead back: else whoever reads them again is told
+/// of what serves, and then of a failure of something that nobody wants any more.
+async fn settle(executor: &Executor, new: (Generation, Identity), ended: Ended) {
+    let Ended { failed, leads } = ended;
+    let (generation, identity) = new;
+    let reason = failed.as_ref().map(|refusal| refusal.reason.clone()).unwrap_or_default();
     if let Some(refusal) = failed {
-        executor.report(Step::Open { generation: new.0, identity: new.1 }, Err(refusal));
+        executor.report(Step::Open { generation, identity }, Err(refusal));
     }
+    let (context, name) = (Arc::clone(executor.context()), executor.station().name().clone());
+    let settling = move || match leads {
+        Leads::Open => Ok(()),
+        Leads::Withdrawn => kept::withdraw(&context, &name, &reason),
+        Leads::Settled { spec, back } => {
+            context.promises.ended(&name, &spec, back);
+            Ok(())
+        }
+    };
+    let why = match tokio::task::spawn_blocking(settling).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic.to_string(),
+    };
+    executor.warn(None, &format!("the end of the transition is not kept: {why}"));
 }
 
 async fn run(
@@ -125,10 +139,10 @@ async fn run(
     shift: Shift,
     spec: TransitionSpec,
     probes: Vec<Probe>,
-) -> Option<Refusal> {
+) -> Ended {
     let stage = Stage::new(Arc::clone(executor), shift, salt(&spec), probes);
     if let Err(refusal) = stage.keep_old().await {
-        return Some(refusal);
+        return Ended { failed: Some(refusal), leads: Leads::Withdrawn };
     }
     let now = executor.context().now();
     let (transition, effects) = Transition::begin(spec, shift.old.0, shift.new.0, now);
@@ -154,8 +168,7 @@ impl Conductor {
         }
     }
 
-    /// Returns why the new version does not serve, unless it does.
-    async fn conduct(mut self, effects: Vec<Effect>) -> Option<Refusal> {
+    async fn conduct(mut self, effects: Vec<Effect>) -> Ended {
         let (tell, told) = mpsc::channel(TOLD_MAX);
         let stage = Arc::clone(&self.stage);
         let station = stage.executor.station();
@@ -164,18 +177,19 @@ impl Conductor {
         station.conducted(None);
         self.stage.unobserve();
         self.show();
-        if matches!(end, End::Over) {
-            self.remember().await;
-        }
-        match (end, self.transition.outcome()) {
-            (End::Over, Some(outcome)) if outcome.kind != OutcomeKind::Completed => {
-                let candidate = outcome.cause == "candidate_failed";
-                let own = self.failed.as_ref().filter(|_| candidate).map(|failed| failed.kind);
-                let kind = own.unwrap_or(FailureKind::Transition);
-                Some(refused(kind, Lasting::Permanent, outcome.to_string()))
-            }
-            _ => None,
-        }
+        let (End::Over, Some(outcome)) = (end, self.transition.outcome()) else {
+            return Ended { failed: None, leads: Leads::Open };
+        };
+        self.remember().await;
+        let back = outcome.kind.serves() == Served::Old;
+        let leads = Leads::Settled { spec: Box::new(self.transition.spec().clone()), back };
+        let failed = (outcome.kind != OutcomeKind::Completed).then(|| {
+            let candidate = outcome.cause == "candidate_failed";
+            let own = self.failed.as_ref().filter(|_| candidate).map(|failed| failed.kind);
+            let kind = own.unwrap_or(FailureKind::Transition);
+            refused(kind, Lasting::Permanent, outcome.to_string())
+        });
+        Ended { failed, leads }
     }
 
     async fn until_over(&mut self, effects: Vec<Effect>, mut told: mpsc::Receiver<Told>) -> End {

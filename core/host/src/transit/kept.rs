@@ -13,11 +13,11 @@ use std::{
 use patchbay_lifecycle::{
     Digest, Now, PluginName,
     transition::{
-        HostEnd, Outcome, OutcomeKind, Record, Served, Standing, TransitionSpec, recover,
+        FORMAT, HostEnd, Outcome, OutcomeKind, Record, Served, Standing, TransitionSpec, recover,
     },
 };
 
-use super::{answers::Answers, history::Histories, library, request::Link};
+use super::{answers::Answers, history::Histories, lead::Lead, library};
 use crate::{
     context::Context,
     incarnation::Incarnation,
@@ -37,7 +37,20 @@ pub(crate) struct Promises {
     end: HostEnd,
     /// Rises when something may be tried again.
     lifts: AtomicU64,
+    /// Held while links and settings are changed, or read: nobody sees one without the other.
+    pointing: Mutex<()>,
     state: Mutex<BTreeMap<PluginName, Promise>>,
+}
+
+/// A record is there and does not say who is to serve.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "which version serves stands in `{place}`, and that cannot be read: {problem}; put the file \
+     back from a copy, or remove it: then what the link leads to is served"
+)]
+pub(crate) struct Unreadable {
+    place: String,
+    problem: String,
 }
 
 /// What is promised of one plugin.
@@ -67,8 +80,8 @@ impl Promises {
         records::replace_file(&alive, b"")?;
         let (records, history) = (Box::new(records), Histories::open(folder));
         let answers = Answers::open(folder);
-        let (lifts, state) = (AtomicU64::new(0), Mutex::default());
-        Ok(Promises { records, history, answers, alive, end, lifts, state })
+        let (lifts, pointing, state) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        Ok(Promises { records, history, answers, alive, end, lifts, pointing, state })
     }
 
     /// The host ends in order.
@@ -80,13 +93,13 @@ impl Promises {
     /// Whether these bytes with this configuration must not be served by themselves after the start
     /// of the host: they were given up, or the host died before their cutover.
     pub(crate) fn is_barred(&self, name: &PluginName, it: (Digest, Digest), now: Now) -> bool {
-        self.promise(name, now)
+        self.known(name, now)
             .is_some_and(|promise| promise.barred == Some(it) || promise.aside == Some(it.0))
     }
 
     /// The record of a bake that is to go on, once.
     pub(crate) fn take_bake(&self, name: &PluginName, now: Now) -> Option<Record> {
-        self.promise(name, now)?;
+        self.known(name, now)?;
         let mut state = self.lock();
         let promise = state.get_mut(name).filter(|promise| promise.bakes)?;
         promise.bakes = false;
@@ -95,7 +108,7 @@ impl Promises {
 
     /// The latest record of a plugin.
     pub(crate) fn latest(&self, name: &PluginName, now: Now) -> Option<Record> {
-        self.promise(name, now).map(|promise| promise.record)
+        self.known(name, now).map(|promise| promise.record)
     }
 
     /// This version may be served, also if it was given up: somebody asks for it.
@@ -112,31 +125,108 @@ impl Promises {
         self.lifts.load(SeqCst)
     }
 
-    fn promise(&self, name: &PluginName, now: Now) -> Option<Promise> {
+    /// Whether it is known who is to serve.
+    ///
+    /// # Errors
+    /// There is a record that cannot be read: nothing must be served on a guess.
+    pub(crate) fn check(&self, name: &PluginName, now: Now) -> Result<(), Unreadable> {
+        self.promise(name, now).map(drop)
+    }
+
+    fn known(&self, name: &PluginName, now: Now) -> Option<Promise> {
+        self.promise(name, now).ok().flatten()
+    }
+
+    fn promise(&self, name: &PluginName, now: Now) -> Result<Option<Promise>, Unreadable> {
         if let Some(promise) = self.lock().get(name) {
-            return Some(promise.clone());
+            return Ok(Some(promise.clone()));
         }
         // The first look in this life: the former one may have ended in the middle.
-        let read = self.records.get(&key_of(name)).ok()??;
-        let record: Record = serde_json::from_slice(&read).ok()?;
+        let Some(record) = self.read(name)? else { return Ok(None) };
         let recovery = recover(&record, self.end, now);
-        if recovery.record != record {
-            let written = serde_json::to_vec(&recovery.record).ok()?;
-            if let Err(error) = self.records.put(&key_of(name), &written) {
-                tracing::error!(plugin = %name, %error, "the record of a transition is not kept");
-            }
+        if recovery.record != record
+            && let Err(error) = self.write(name, &recovery.record)
+        {
+            tracing::error!(plugin = %name, %error, "the record of a transition is not kept");
         }
         if let Err(error) = self.history.found(name, &recovery.record) {
             tracing::error!(plugin = %name, %error, "the end of a transition is not kept");
         }
+        if recovery.record.standing != Standing::CutOver {
+            let back = recovery.serve == Served::Old;
+            self.end_lead(name, &recovery.record.spec, back);
+        }
         let promise = Promise::of(recovery.record, recovery.serve);
         tracing::info!(plugin = %name, serve = ?recovery.serve, "a transition was not finished");
         self.lock().entry(name.clone()).or_insert(promise.clone());
-        Some(promise)
+        Ok(Some(promise))
+    }
+
+    fn read(&self, name: &PluginName) -> Result<Option<Record>, Unreadable> {
+        let key = key_of(name);
+        let unreadable = |problem: String| Unreadable { place: self.records.place(&key), problem };
+        let read = self.records.get(&key).map_err(|error| unreadable(error.to_string()))?;
+        let Some(read) = read else { return Ok(None) };
+        let record: Record =
+            serde_json::from_slice(&read).map_err(|error| unreadable(error.to_string()))?;
+        match record.format {
+            FORMAT => Ok(Some(record)),
+            other => Err(unreadable(format!("its format is {other}, this host knows {FORMAT}"))),
+        }
+    }
+
+    fn write(&self, name: &PluginName, record: &Record) -> io::Result<()> {
+        self.records.put(&key_of(name), &serde_json::to_vec(record)?)
+    }
+
+    /// Holds link and settings still, as long as the guard lives.
+    pub(crate) fn still(&self) -> MutexGuard<'_, ()> {
+        self.pointing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Points link and settings to what was announced. Blocks.
+    ///
+    /// # Errors
+    /// What the system said; they are as they were.
+    pub(crate) fn point(&self, lead: &Lead) -> io::Result<()> {
+        let _still = self.still();
+        lead.point()
+    }
+
+    /// A transition has ended: its link and settings stay, or lead `back` to what serves. Blocks.
+    pub(super) fn ended(&self, name: &PluginName, spec: &TransitionSpec, back: bool) {
+        let _still = self.still();
+        self.end_lead(name, spec, back);
+    }
+
+    fn end_lead(&self, name: &PluginName, spec: &TransitionSpec, back: bool) {
+        let key = lead_of(name);
+        let lead = match self.records.get(&key) {
+            Ok(Some(read)) => serde_json::from_slice::<Lead>(&read).map_err(|e| e.to_string()),
+            Ok(None) => return,
+            Err(error) => Err(error.to_string()),
+        };
+        match lead {
+            Ok(lead) if back && lead.transition == spec.id => {
+                if lead.led_to(spec.from.library) {
+                    lead.restore();
+                } else {
+                    tracing::warn!(plugin = %name, "the library that serves is not there any more, \
+                         where the link led: it stays as it is, and is not followed");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(plugin = %name, error, "a link may stay with what was given up");
+            }
+        }
+        if let Err(error) = self.records.remove(&key) {
+            tracing::warn!(plugin = %name, %error, "what a link led to is kept for longer");
+        }
     }
 
     fn put(&self, name: &PluginName, record: &Record) -> io::Result<()> {
-        self.records.put(&key_of(name), &serde_json::to_vec(record)?)?;
+        self.write(name, record)?;
         let mut state = self.lock();
         // The link may still lead to what a former life gave up, until it is pointed elsewhere. What
         // is given up in this life is barred by the plugin's own state.
@@ -171,6 +261,10 @@ fn key_of(name: &PluginName) -> String {
     format!("transition/{name}")
 }
 
+fn lead_of(name: &PluginName) -> String {
+    format!("lead/{name}")
+}
+
 /// Makes it known to whatever follows that a transition is about to begin, before anything is
 /// changed for it: a host that dies on the way serves what serves now (P-29). Blocks.
 pub(crate) fn announce(
@@ -178,10 +272,11 @@ pub(crate) fn announce(
     name: &PluginName,
     serving: &Incarnation,
     spec: &TransitionSpec,
-    link: &Link,
+    lead: &Lead,
 ) -> io::Result<()> {
     library::keep(context, &serving.prepared)?;
-    let (old, aside, at) = (serving.generation(), link.led_aside(), context.clock.unix_ns());
+    context.promises.records.put(&lead_of(name), &serde_json::to_vec(lead)?)?;
+    let (old, aside, at) = (serving.generation(), lead.led_aside(), context.clock.unix_ns());
     context.promises.put(name, &Record::announced(spec.clone(), old, aside, at))
 }
 
@@ -191,6 +286,7 @@ pub(crate) fn withdraw(context: &Context, name: &PluginName, reason: &str) -> io
     if record.standing != Standing::Trial {
         return Ok(());
     }
+    context.promises.ended(name, &record.spec, true);
     let outcome = Outcome::new(OutcomeKind::Aborted, "candidate_failed", reason);
     context.promises.put(name, &Record { standing: Standing::Over { outcome }, ..record })
 }

@@ -1,11 +1,6 @@
 //! From what somebody wants to a transition that may start, or to the reason why not.
 
-use std::{
-    fs, io,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use patchbay_lifecycle::{
     FailureKind, Identity, Lasting, Refusal,
@@ -14,7 +9,6 @@ use patchbay_lifecycle::{
         VersionFacts,
     },
 };
-use patchbay_loader::Digest;
 use patchbay_manifest::{OnDrainTimeout, StateManifest, TransitionStrategy};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +16,7 @@ use super::{conductor::Shift, probes, probes::Probe};
 use crate::{
     context::Context,
     executor::{Executor, refused},
+    settings::PluginSettings,
     station::Station,
     watch::prepared::Prepared,
 };
@@ -31,8 +26,12 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransitionRequest {
-    /// The library: a file below the libraries, or a version number that one of them has.
+    /// The library: a file below the libraries, or a version number that one of them has. Empty:
+    /// the one that serves, with other settings.
     pub to: String,
+    /// Settings to run it with from now on, on top of those that the host was started with, in
+    /// place of those that were given before.
+    pub settings: Option<PluginSettings>,
     /// `immediate`, `graceful`, `gradual` or `blue-green`.
     pub strategy: Option<String>,
     /// Shares of a gradual transition, in percent.
@@ -73,20 +72,8 @@ pub(crate) struct Pending {
     pub(crate) id: String,
     pub(crate) request: TransitionRequest,
     pub(crate) who: String,
-    pub(crate) link: Option<Link>,
     /// Whether nobody asked for it but the link.
     pub(crate) by_link: bool,
-}
-
-/// Where a link led before a request pointed it elsewhere.
-#[derive(Clone, Debug)]
-pub(crate) struct Link {
-    link: PathBuf,
-    before: PathBuf,
-    after: PathBuf,
-    /// What it led to, if that was not what serves: after a host died in a transition it leads to
-    /// what was given up, and pointing it there again would ask for that.
-    aside: Option<patchbay_lifecycle::Digest>,
 }
 
 // === impl TransitionRequest ===
@@ -184,7 +171,6 @@ impl Pending {
             id: context.transition_id(),
             request: TransitionRequest { force: true, ..TransitionRequest::default() },
             who: "watcher".to_owned(),
-            link: None,
             by_link: true,
         }
     }
@@ -248,7 +234,6 @@ fn facts(prepared: &Prepared, backlogs: Vec<(String, u64)>) -> VersionFacts {
 pub(super) struct Admitted {
     pub(super) spec: TransitionSpec,
     pub(super) probes: Vec<Probe>,
-    pub(super) link: Option<Link>,
 }
 
 /// The transition that a plan asks for, if it may start.
@@ -262,54 +247,9 @@ pub(super) fn admit(executor: &Executor, shift: Shift) -> Result<Admitted, Refus
     let old = station.incarnation(shift.old.0).ok_or_else(gone)?;
     let pending = station.request(&shift.new.1).unwrap_or_else(|| Pending::by_link(context));
     let spec = pending.judge(context, station, &old.prepared, &to).map_err(|refusal| {
-        if let Some(link) = &pending.link {
-            link.restore();
-        }
         refused(FailureKind::Transition, Lasting::Permanent, refusal.to_string())
     })?;
-    Ok(Admitted { spec, probes: pending.request.probes, link: pending.link })
-}
-
-// === impl Link ===
-
-impl Link {
-    /// A link that is to lead to a library; it does not yet. Blocks.
-    pub(crate) fn new(link: &Path, library: &Path, serving: &Prepared) -> io::Result<Link> {
-        let before = fs::read_link(link)?;
-        let led_to = fs::read(link).map(|bytes| Digest::of(&bytes)).ok();
-        let aside = led_to.filter(|digest| *digest != serving.candidate.digest());
-        let aside = aside.map(|digest| patchbay_lifecycle::Digest(*digest.as_bytes()));
-        Ok(Link { link: link.to_owned(), before, after: library.to_owned(), aside })
-    }
-
-    /// What it led to, if that was not what serves.
-    pub(crate) fn led_aside(&self) -> Option<patchbay_lifecycle::Digest> {
-        self.aside
-    }
-
-    /// Points it there, as a whole.
-    pub(crate) fn point(&self) -> io::Result<()> {
-        self.set(&self.after)
-    }
-
-    /// Points it back to what serves, if it still leads where it was pointed.
-    pub(crate) fn restore(&self) {
-        if self.aside.is_some() {
-            return;
-        }
-        let is_ours = fs::read_link(&self.link).is_ok_and(|target| target == self.after);
-        if is_ours && let Err(error) = self.set(&self.before) {
-            tracing::warn!(link = %self.link.display(), %error, "a link was not pointed back");
-        }
-    }
-
-    fn set(&self, target: &Path) -> io::Result<()> {
-        let name = self.link.file_name().unwrap_or_default().to_string_lossy();
-        let half = self.link.with_file_name(format!(".{name}.transition"));
-        let _ = fs::remove_file(&half);
-        symlink(target, &half)?;
-        fs::rename(&half, &self.link)
-    }
+    Ok(Admitted { spec, probes: pending.request.probes })
 }
 
 /// Whether two libraries are one.

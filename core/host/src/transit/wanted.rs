@@ -12,11 +12,15 @@ use patchbay_lifecycle::{
 };
 use patchbay_loader::{Candidate, Digest, InspectLimits};
 
+use super::request::TransitionRequest;
 use crate::{
     context::Context,
     settings::PluginSettings,
     station::Station,
-    watch::prepared::{Prepared, chain},
+    watch::{
+        given,
+        prepared::{Prepared, chain},
+    },
 };
 
 /// A library that fits, and where it is.
@@ -30,26 +34,49 @@ pub(crate) type Wanted = (PathBuf, Arc<Prepared>);
 pub(crate) fn library_of(
     context: &Context,
     station: &Station,
-    to: &str,
+    request: &TransitionRequest,
 ) -> Result<Wanted, Refused> {
-    let settings = &context.settings;
-    let own = settings.plugins.get(station.name().as_str()).cloned().unwrap_or_default();
+    let (settings, to) = (&context.settings, request.to.as_str());
+    let own = match &request.settings {
+        Some(given) => given::on_top(settings, station.name(), given).map_err(unfit_settings)?,
+        None => given::settings_of(settings, station.name())
+            .map_err(|refusal| unfit_settings(refusal.reason))?,
+    };
     let libraries = &settings.paths.libraries;
     let libraries = fs::canonicalize(libraries).map_err(|error| {
         let reason = format!("cannot read the folder `{}`: {error}", libraries.display());
         unknown(reason, "see whether it is there and may be read")
     })?;
+    let serving = station.serving().and_then(|generation| station.incarnation(generation));
     if to.is_empty() {
-        let reason = "neither a version nor a library is named".to_owned();
-        return Err(unknown(reason, "name one in `to`: a version such as 1.2.0, or a file"));
+        let Some(serving) = serving.filter(|_| request.settings.is_some()) else {
+            let reason = "neither a version nor a library nor settings are named".to_owned();
+            return Err(unknown(reason, "name one in `to`: a version such as 1.2.0, or a file"));
+        };
+        return as_it_serves(&libraries, station.name(), &own, &serving.prepared);
     }
     if semver::Version::parse(to).is_ok() {
-        let serving = station.serving().and_then(|generation| station.incarnation(generation));
         let serving = serving.map(|it| it.prepared.candidate.digest());
         by_version(&libraries, station.name(), &own, (to, serving))
     } else {
         by_file(&libraries, station.name(), &own, to)
     }
+}
+
+/// The library that serves, with other settings: the file that has its bytes.
+fn as_it_serves(
+    libraries: &Path,
+    name: &PluginName,
+    own: &PluginSettings,
+    serving: &Prepared,
+) -> Result<Wanted, Refused> {
+    let (version, digest) = (serving.facts.version.to_string(), serving.candidate.digest());
+    let found = by_version(libraries, name, own, (&version, Some(digest)))?;
+    if found.1.candidate.digest() == digest {
+        return Ok(found);
+    }
+    let reason = format!("no file has the bytes of version {version} that serves any more");
+    Err(unknown(reason, "name the library that is to run with these settings in `to`"))
 }
 
 fn by_file(
@@ -144,6 +171,10 @@ fn contract(name: &PluginName, path: &Path, refusal: Refusal) -> Refused {
         _ => (reason, "build it again against this host; `patchbay plugin check` judges the file"),
     };
     refused(RefusalKind::Contract, reason, remedy)
+}
+
+fn unfit_settings(reason: String) -> Refused {
+    refused(RefusalKind::Contract, reason, "correct the settings")
 }
 
 fn unknown(reason: String, remedy: &str) -> Refused {

@@ -53,6 +53,17 @@ pub(crate) struct Stamp {
     bytes: u64,
     /// Last change of content, nanoseconds since the Unix epoch.
     changed_ns: i128,
+    /// The file with the settings that the plugin was given, if there is one.
+    given: Option<Mark>,
+}
+
+/// What tells whether a file was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    changed_ns: i128,
 }
 
 /// "Too many levels of symbolic links"; `ErrorKind::FilesystemLoop` is not stable.
@@ -61,10 +72,32 @@ const ELOOP: i32 = 40;
 // === impl Stamp ===
 
 impl Stamp {
+    /// Together with the settings that the plugin was given.
+    pub(crate) fn with(self, given: Option<Mark>) -> Stamp {
+        Stamp { given, ..self }
+    }
+
     /// How old the content is; `None` when it is from the future.
     pub(crate) fn age_ns(&self, unix_ns: u64) -> Option<u64> {
-        u64::try_from(i128::from(unix_ns) - self.changed_ns).ok()
+        let given = self.given.as_ref().map_or(i128::MIN, |mark| mark.changed_ns);
+        let changed_ns = self.changed_ns.max(given);
+        u64::try_from(i128::from(unix_ns) - changed_ns).ok()
     }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// That of a file; `None` when there is none that could be looked at.
+    pub(crate) fn of(file: &Path) -> Option<Mark> {
+        let it = fs::metadata(file).ok()?;
+        let (device, inode, bytes) = (it.dev(), it.ino(), it.len());
+        Some(Mark { device, inode, bytes, changed_ns: changed_ns(&it) })
+    }
+}
+
+fn changed_ns(it: &fs::Metadata) -> i128 {
+    i128::from(it.mtime()) * 1_000_000_000 + i128::from(it.mtime_nsec())
 }
 
 /// Follows a link. `libraries` is absolute, with no link on the way.
@@ -94,7 +127,8 @@ pub(crate) fn follow(link: &Path, libraries: &Path) -> Result<Stamp, LinkError> 
             device: it.dev(),
             inode: it.ino(),
             bytes: it.len(),
-            changed_ns: i128::from(it.mtime()) * 1_000_000_000 + i128::from(it.mtime_nsec()),
+            changed_ns: changed_ns(&it),
+            given: None,
             library,
         }),
     }

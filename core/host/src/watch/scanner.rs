@@ -9,11 +9,12 @@ use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc, time::Duration};
 use patchbay_lifecycle::{FailureKind, Intent, Lasting, Now, PluginName, Refusal};
 
 use super::{
-    link::{self, LinkError, Stamp},
+    given,
+    link::{self, Mark, Stamp},
     prepared::{Prepared, chain},
 };
 use crate::{
-    settings::{PluginSettings, Settings},
+    settings::Settings,
     transit::{kept::Promises, library},
 };
 
@@ -129,14 +130,18 @@ impl Scanner {
         scan: &mut Scan,
     ) -> Option<Seen> {
         let plugins = &self.settings.plugins;
-        let settings = plugins.get(name.as_str()).cloned().unwrap_or_default();
-        if settings.enabled == Some(false) {
+        if plugins.get(name.as_str()).is_some_and(|own| own.enabled == Some(false)) {
             return None;
+        }
+        // Link and settings belong together, and are changed together.
+        let _still = self.promises.still();
+        if let Err(error) = self.promises.check(name, now) {
+            return Some(Seen::refused(FailureKind::Transition, &error, now));
         }
         let link = self.settings.paths.enabled.join(name.as_str());
         let stamp = match link::follow(&link, libraries) {
-            Ok(stamp) => stamp,
-            Err(error) => return Some(Seen::refused(&error, now)),
+            Ok(stamp) => stamp.with(Mark::of(&given::file_of(&self.settings, name))),
+            Err(error) => return Some(Seen::refused(FailureKind::Link, &error, now)),
         };
         let mut seen = match before {
             Some(seen) if seen.stamp.as_ref() == Some(&stamp) => seen,
@@ -150,7 +155,7 @@ impl Scanner {
             let settle = self.settings.limits.settle;
             match seen.unsettled_for(&stamp, settle, now) {
                 None => {
-                    seen.judge(name, &stamp, &settings);
+                    seen.judge(name, &stamp, &self.settings);
                     self.keep_promise(name, &mut seen, now);
                 }
                 Some(wait) => scan.read_again_in(wait),
@@ -191,9 +196,9 @@ impl Scan {
 // === impl Seen ===
 
 impl Seen {
-    fn refused(error: &LinkError, now: Now) -> Seen {
+    fn refused(kind: FailureKind, error: &dyn std::error::Error, now: Now) -> Seen {
         let reason = chain(error);
-        let refusal = Refusal { kind: FailureKind::Link, reason, lasting: Lasting::Permanent };
+        let refusal = Refusal { kind, reason, lasting: Lasting::Permanent };
         let intent = Some(Intent::Refused(refusal));
         Seen { stamp: None, since_ns: now.mono_ns, judged: true, intent, prepared: None }
     }
@@ -207,8 +212,9 @@ impl Seen {
         (still < settle).then(|| settle - still)
     }
 
-    fn judge(&mut self, name: &PluginName, stamp: &Stamp, settings: &PluginSettings) {
-        match Prepared::inspect(name, &stamp.library, settings) {
+    fn judge(&mut self, name: &PluginName, stamp: &Stamp, settings: &Settings) {
+        let own = given::settings_of(settings, name);
+        match own.and_then(|own| Prepared::inspect(name, &stamp.library, &own)) {
             Ok(prepared) => {
                 self.intent = Some(Intent::Wanted(prepared.facts.clone()));
                 self.prepared = Some(prepared);

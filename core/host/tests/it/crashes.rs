@@ -4,6 +4,7 @@
 //! The host that dies is a process of its own: this test's program, started again with a task in
 //! its environment.
 
+mod given;
 mod steps;
 
 use std::{fmt, future::ready, path::PathBuf, process::Command, time::Duration};

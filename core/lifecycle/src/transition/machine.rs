@@ -154,10 +154,14 @@ impl Transition {
     ) -> (Transition, Vec<Effect>) {
         let mut it = Transition::new(spec, old, candidate, now);
         let mut effects = Vec::new();
-        let text = format!(
-            "{} transition of {} from {} to {}",
-            it.spec.strategy, it.spec.plugin, it.spec.from.version, it.spec.to.version
-        );
+        let TransitionSpec { strategy, plugin, from, to, .. } = &it.spec;
+        let text = if from.library == to.library {
+            let (version, from, to) = (&from.version, from.config.short(), to.config.short());
+            format!("{strategy} transition of {plugin} {version} from configuration {from} to {to}")
+        } else {
+            let (from, to) = (&from.version, &to.version);
+            format!("{strategy} transition of {plugin} from {from} to {to}")
+        };
         it.enter(Phase::Noting, text, now, &mut effects);
         it.record(Standing::Trial, now, &mut effects);
         (it, effects)

@@ -39,15 +39,12 @@ impl Outline {
     /// The plan for a specification. The same specification gives the same plan.
     #[must_use]
     pub fn of(spec: &TransitionSpec) -> Outline {
-        let title = format!(
-            "{} transition of {}: {} ({}) -> {} ({})",
-            spec.strategy,
-            spec.plugin,
-            spec.from.version,
-            spec.from.library.short(),
-            spec.to.version,
-            spec.to.library.short()
-        );
+        let one = spec.from.library == spec.to.library;
+        let [from, to] = [&spec.from, &spec.to].map(|end| match one {
+            true => format!("{} (configuration {})", end.version, end.config.short()),
+            false => format!("{} ({})", end.version, end.library.short()),
+        });
+        let title = format!("{} transition of {}: {from} -> {to}", spec.strategy, spec.plugin);
         let mut steps = prepare(spec);
         steps.extend(trial(spec));
         steps.extend(cutover(spec));

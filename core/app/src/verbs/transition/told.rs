@@ -6,7 +6,7 @@ use std::{
 };
 
 use patchbay_gateway::TransitionStatus;
-use patchbay_lifecycle::transition::{Entry, Report, Standing, VersionReport};
+use patchbay_lifecycle::transition::{Entry, Report, Standing, TransitionSpec, VersionReport};
 use patchbay_manifest::PluginName;
 
 use crate::output::{Rows, harmless};
@@ -58,9 +58,19 @@ pub(super) fn line(report: &Report) -> String {
     let waits = if report.paused { ", and waits" } else { "" };
     let state = match &report.outcome {
         Some(outcome) if report.ended_unix_ns.is_some() => harmless(&outcome.to_string()),
-        _ => format!("{}{waits}, {} % with {}", report.phase, report.share, spec.to.version),
+        _ => format!("{}{waits}, {} % with {}", report.phase, report.share, ends(spec)[1]),
     };
-    format!("{} {} -> {}: {state}", spec.plugin, spec.from.version, spec.to.version)
+    let [from, to] = ends(spec);
+    format!("{} {from} -> {to}: {state}", spec.plugin)
+}
+
+/// What serves and what is to serve: the versions, or the configurations of one version.
+fn ends(spec: &TransitionSpec) -> [String; 2] {
+    let one = spec.from.library == spec.to.library;
+    [&spec.from, &spec.to].map(|end| match one {
+        true => format!("{} (config {})", end.version, end.config.short()),
+        false => end.version.clone(),
+    })
 }
 
 /// Transitions, one a line.
@@ -70,10 +80,11 @@ pub(super) fn table(all: &[Report]) -> String {
     for report in all {
         let spec = &report.spec;
         let outcome = report.outcome.as_ref().filter(|_| report.ended_unix_ns.is_some());
+        let [from, to] = ends(spec);
         rows.row([
             spec.plugin.clone(),
-            spec.from.version.clone(),
-            spec.to.version.clone(),
+            from,
+            to,
             spec.strategy.to_string(),
             report.phase.clone() + if report.paused { " (waits)" } else { "" },
             format!("{} %", report.share),
@@ -97,18 +108,13 @@ pub(super) fn status(name: &PluginName, status: &TransitionStatus) -> String {
     let Some(record) = &status.record else {
         return format!("{name} had no transition");
     };
-    let spec = &record.spec;
+    let [from, to] = ends(&record.spec);
     let standing = match &record.standing {
         Standing::Trial => "on trial".to_owned(),
         Standing::CutOver => "cut over".to_owned(),
         Standing::Restoring { outcome } | Standing::Over { outcome } => outcome.to_string(),
     };
-    format!(
-        "{name} {} -> {}, in a former life of the host: {}",
-        spec.from.version,
-        spec.to.version,
-        harmless(&standing)
-    )
+    format!("{name} {from} -> {to}, in a former life of the host: {}", harmless(&standing))
 }
 
 /// Everything that was measured and decided.
@@ -118,9 +124,9 @@ pub(super) fn report(report: &Report) -> String {
     let _ = writeln!(text, "\n");
     let mut rows = Rows::new(["VERSION", "SAMPLES", "ERRORS", "RETRIES", "CRASHES", "P50", "P99"]);
     let spec = &report.spec;
-    for (of, version) in [(&report.stable, &spec.from), (&report.candidate, &spec.to)] {
+    for (of, version) in [&report.stable, &report.candidate].into_iter().zip(ends(spec)) {
         rows.row([
-            version.version.clone(),
+            version,
             of.sample.attempts.to_string(),
             percent(of.error_rate),
             percent(of.retry_rate),
