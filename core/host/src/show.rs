@@ -135,7 +135,7 @@ pub(crate) fn ledger(context: &Context) -> Vec<LedgerView> {
         views.extend(alone.into_iter().map(|queue| ledger_of(&station, queue, &past)));
     }
     for (orphan, mut view) in orphans::rows(context, &known) {
-        add(&mut view, &orphan.ledger());
+        sum_up(&mut view, &terms(&orphan.ledger()));
         views.push(view);
     }
     let left = context.broker.orphans();
@@ -159,32 +159,33 @@ fn ledger_of(station: &Station, queue: &Queue, past: &[Queue]) -> LedgerView {
         pattern: queue.wish.manifest.topic.to_string(),
         ..LedgerView::default()
     };
-    add(&mut view, &queue.subscription.ledger());
+    sum_up(&mut view, &terms(&queue.subscription.ledger()));
     let cut_off = queue.subscription.cut_off();
     (view.cut_off, view.passed) = (cut_off.since_unix_ns.is_some(), cut_off.passed);
     let is_itself = |it: &Queue| Arc::ptr_eq(&it.subscription, &queue.subscription);
     for before in past.iter().filter(|it| !is_itself(it) && same_row(queue, it)) {
-        add(&mut view, &before.subscription.ledger());
+        sum_up(&mut view, &terms(&before.subscription.ledger()));
     }
     view
 }
 
-fn add(view: &mut LedgerView, ledger: &Ledger) {
-    view.accepted += ledger.accepted;
-    view.queued += ledger.queued;
-    view.delayed += ledger.delayed;
-    view.in_flight += ledger.in_flight;
-    view.done += ledger.done;
-    view.forwarded += ledger.forwarded;
-    view.dead += ledger.dead;
-    view.dead_pending += ledger.dead_pending;
-    view.retried += ledger.retried;
-    view.stale_settlements += ledger.stale;
-    for reason in DropReason::ALL {
-        let count = ledger.dropped.count(reason);
-        if count > 0 {
-            *view.dropped.entry(reason.label().to_owned()).or_default() += count;
-        }
+/// What a ledger says, without whose it is.
+fn terms(ledger: &Ledger) -> LedgerView {
+    let counts = DropReason::ALL.map(|reason| (reason, ledger.dropped.count(reason)));
+    let dropped = counts.into_iter().filter(|(_, count)| *count > 0);
+    LedgerView {
+        accepted: ledger.accepted,
+        queued: ledger.queued,
+        delayed: ledger.delayed,
+        in_flight: ledger.in_flight,
+        done: ledger.done,
+        forwarded: ledger.forwarded,
+        dead: ledger.dead,
+        dead_pending: ledger.dead_pending,
+        retried: ledger.retried,
+        stale_settlements: ledger.stale,
+        dropped: dropped.map(|(reason, count)| (reason.label().to_owned(), count)).collect(),
+        ..LedgerView::default()
     }
 }
 
