@@ -145,11 +145,12 @@ impl Rig {
         })
     }
 
-    /// Waits until time has brought a value.
+    /// Waits until time has brought a value. It goes slowly: the lanes are real threads, and one
+    /// that does not get a processor is not to be taken for one that hangs.
     #[track_caller]
     pub(crate) fn passes_until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         eventually(what, LONG, || {
-            self.pass(Duration::from_millis(20));
+            self.pass(Duration::from_millis(5));
             look()
         })
     }
