@@ -20,6 +20,7 @@ use crate::{
         DedupKey, DedupKeys, Kind, Letter, Moved, MovedTarget, Publish, Record, Standing, Target,
     },
     segment::{Keys, Used, Window},
+    weigh::{Weighed, worth},
     wire::{ItemReader, List, Reader},
 };
 
@@ -56,21 +57,7 @@ impl Head {
         self.burden(oldest.segment.number) == 0 && !self.needs_keys(oldest, config)
     }
 
-    fn needs_keys(&self, oldest: &Used, config: &JournalConfig) -> bool {
-        let newer: u64 = self.used.iter().skip(1).map(|used| used.keys.count).sum();
-        newer < config.dedup_keys_max as u64 && oldest.keys.any_within(self.window(config))
-    }
-
-    /// What the keys of the oldest segment take when they are copied forward.
-    fn keys_bytes(&self, oldest: &Used, config: &JournalConfig) -> u64 {
-        if self.needs_keys(oldest, config) {
-            oldest.keys.bytes_within(self.window(config))
-        } else {
-            0
-        }
-    }
-
-    fn window(&self, config: &JournalConfig) -> Window {
+    pub(crate) fn window(&self, config: &JournalConfig) -> Window {
         let length_ns = u64::try_from(config.dedup_window.as_nanos()).unwrap_or(u64::MAX);
         Window { now_ns: self.books.observed_ns, length_ns }
     }
@@ -185,20 +172,27 @@ impl Shared {
 
     /// Copies what is needed of the oldest segment behind everything else, so that it can be freed.
     /// Under pressure also when much is. Whether it did.
-    pub(crate) fn copy_oldest(&self, pressure: bool) -> bool {
-        let (oldest, needed) = {
+    pub(crate) fn copy_oldest(&self, pressure: bool, weighed: &mut Option<Weighed>) -> bool {
+        let (oldest, needed, mut weight) = {
             let head = lock(&self.head);
             let Some(oldest) = head.used.front().filter(|_| head.used.len() > 1) else {
                 return false;
             };
             let burden = head.burden(oldest.segment.number);
             let keys = head.keys_bytes(oldest, &self.config);
-            // What would be written again must be less than what is gained.
-            let much = burden > oldest.deliveries / 2 || keys > oldest.end / 2;
+            // What would be written again must leave something that is gained.
+            let much = burden > oldest.deliveries / 2 || keys > worth(oldest);
             if pressure && much {
                 return false;
             }
-            (oldest.clone(), head.needed(oldest.segment.number))
+            let segment = oldest.segment.number;
+            let weight = Weighed { segment, burden, keys, cost: 0 };
+            // It is not read again for the same answer.
+            let known = weighed.filter(|known| Weighed { cost: 0, ..*known } == weight);
+            if known.is_some_and(|known| !head.has_room_to_copy(known.cost, pressure)) {
+                return false;
+            }
+            (oldest.clone(), head.needed(segment), weight)
         };
         if self.wait(oldest.last, Level::Process).is_err() {
             return false;
@@ -213,13 +207,13 @@ impl Shared {
         }
         // What is begun and not finished would only take room. What is finished gives a segment back:
         // for that the reserve is there, but for what others append meanwhile.
-        let cost = self.cost(&oldest, &needed, &bytes);
-        {
-            let head = lock(&self.head);
-            let left = if pressure { head.reserve / 8 } else { head.reserve / 2 };
-            if head.room() < cost + left {
-                return false;
-            }
+        weight.cost = self.cost(&oldest, &needed, &bytes);
+        if pressure && weight.cost > worth(&oldest) {
+            weight.cost = u64::MAX;
+        }
+        if !lock(&self.head).has_room_to_copy(weight.cost, pressure) {
+            *weighed = Some(weight);
+            return false;
         }
         let copied = self.copy(&oldest, &needed, &bytes).is_ok();
         copied && lock(&self.head).burden(oldest.segment.number) == 0

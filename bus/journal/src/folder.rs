@@ -83,7 +83,7 @@ impl Shared {
     /// Copies the oldest segment forward, once: what keeps it after that is damaged.
     fn copy_once(&self, folder: &mut Folder, pressure: bool) -> bool {
         folder.copied != folder.first && {
-            let copied = self.copy_oldest(pressure);
+            let copied = self.copy_oldest(pressure, &mut folder.weighed);
             if copied {
                 folder.copied = folder.first;
             }

@@ -24,6 +24,7 @@ use crate::{
     planted::fault,
     record::Record,
     storage::{Storage, StoredFile},
+    weigh::Weighed,
 };
 
 /// A durable journal: records in the order of their appends, kept until nothing needs them.
@@ -88,6 +89,8 @@ pub(crate) struct Folder {
     pub(crate) ahead: usize,
     /// The segment that was copied forward last.
     pub(crate) copied: u64,
+    /// The segment that was not, for want of room.
+    pub(crate) weighed: Option<Weighed>,
 }
 
 struct LockHeld(#[allow(dead_code, reason = "held, never looked at")] Box<dyn Send + Sync>);

@@ -13,8 +13,8 @@
 //! | how a record gets into the buffer | `head` |
 //! | who writes, who flushes, who waits | `commit`, `journal`, `keeper` |
 //! | making and freeing segments, a full disk | `folder`, `room`, `owed` |
-//! | copying forward what an old segment still holds | `clean` |
-//! | what a crash left, what is damage | `scan`, `sheet`, `open` |
+//! | copying forward what an old segment still holds | `clean`, `weigh` |
+//! | what a crash left, what is damage | `scan`, `page`, `sheet`, `open` |
 //! | reading messages back | `read`, `stored`, `backlog`, `trace` |
 //!
 //! # The format
@@ -36,11 +36,12 @@
 //! * A segment is freed only when every record that frees it is on the device (P-4).
 //! * Opening never makes up an empty journal where there was one: what is missing is listed (P-10).
 //! * What is not whole at the end is an unfinished write (P-9), unless a later record or the mark
-//!   vouches for it: then it is damage. The mark is written at most one `sync_interval` after the
-//!   flush that it tells of. Damage to a record within that time, with nothing flushed after it and
-//!   the process dead before the mark, is cut as an unfinished write: nothing on the device tells
-//!   them apart, and a second flush for each would cost half of the rate. It is reported as such, with
-//!   its length and the number of the last record before it, by opening and by `verify`.
+//!   vouches for it, or it is there in every sector up to its last byte: then it is damage. The mark
+//!   is written at most one `sync_interval` after the flush that it tells of. Other damage to a record
+//!   within that time, with nothing flushed after it and the process dead before the mark, is cut as an
+//!   unfinished write: nothing on the device tells them apart, and a second flush for each would cost
+//!   half of the rate. It is reported as such, with its length and the number of the last record
+//!   before it, by opening and by `verify`.
 //!
 //! **Absent on purpose.** Queues, plugins, clocks, retries: nothing here knows why a record is
 //! written. No compression, no encryption, no network.
@@ -66,6 +67,7 @@ mod manifest;
 mod mark;
 mod open;
 mod owed;
+mod page;
 mod place;
 pub mod planted;
 mod read;
@@ -80,6 +82,7 @@ mod stored;
 mod trace;
 mod verify;
 mod walk;
+mod weigh;
 mod wire;
 mod zeroes;
 

@@ -83,6 +83,7 @@ impl Journal {
             spares,
             ahead: 1,
             copied: 0,
+            weighed: None,
         };
         let damage = report.damage.clone();
         let head = Head {

@@ -1,6 +1,7 @@
 //! Reading all of a journal: the same for opening and for judging it.
 //!
-//! A record that is not whole, with nothing whole behind it, is where writing stopped. With whole
+//! A record that is not whole, with nothing whole behind it, is where writing stopped, unless all of
+//! it was written: then it is damage. With whole
 //! records behind it, it depends on what those say about the flushes before them: records that may
 //! never have reached the device can be missing after a power cut, and then everything behind them
 //! is cut as well, so that what is left is what it was at some instant. Records that *had* reached
@@ -12,15 +13,15 @@ use crate::{
     books::Books,
     clean::key_of,
     damage::{Damage, Lost, Wrong},
-    frame::{self, FRAME, Frame, HEAD, Head as SegmentHead, Link},
+    frame::{self, Frame, HEAD, Head as SegmentHead, Link},
     manifest::Manifest,
+    page::{Hole, Page},
     place::Place,
     record::{Kind, Record},
     recovered::{RecoveredKey, RecoveryReport},
     segment::{Segment, Used},
     sheet::{Filled, Sheet},
     storage::Storage,
-    zeroes,
 };
 
 /// All that reading a journal tells.
@@ -42,22 +43,6 @@ pub(crate) struct Scan {
     pub(crate) version: Option<u32>,
 }
 
-/// A segment that is being read.
-struct Page<'a> {
-    segment: &'a Segment,
-    bytes: &'a [u8],
-    /// From there on all is zero.
-    data: usize,
-}
-
-/// Bytes that are no record, and what may be lost with them.
-struct Hole {
-    file: String,
-    offset: u64,
-    what: Wrong,
-    mid: Option<u128>,
-}
-
 /// Reads segments in order.
 struct Reader<'a> {
     storage: &'a dyn Storage,
@@ -67,8 +52,8 @@ struct Reader<'a> {
     keys_max: usize,
     /// Holes since the last whole record.
     holes: Vec<Hole>,
-    /// What was begun behind the last whole record and not finished.
-    torn: Option<(Segment, Range<u64>)>,
+    /// What was begun behind the last whole record and not finished; or finished, and is damaged.
+    torn: Option<(Segment, Range<u64>, bool)>,
     /// Where the records of the segment before end.
     end_before: Option<(String, usize)>,
     /// Highest flush that any record behind the first hole vouches for, once asked.
@@ -234,7 +219,8 @@ impl<'a> Reader<'a> {
         if self.ended {
             // `cut` has said what was behind.
         } else if let Some(torn) = page.torn(at) {
-            self.torn = Some((segment.clone(), at as u64..at as u64 + torn));
+            let is_written = page.is_written(at, torn as usize);
+            self.torn = Some((segment.clone(), at as u64..at as u64 + torn, is_written));
         }
         used.end = at as u64;
         self.end_before = Some((segment.name.clone(), at));
@@ -365,15 +351,19 @@ impl<'a> Reader<'a> {
         keep_latest(&mut self.scan.keys, self.keys_max);
         let next = self.scan.link.number;
         let marked = Some(self.marked).filter(|&marked| marked >= next);
+        let is_written = self.torn.as_ref().is_some_and(|(.., is_written)| *is_written);
+        let marked = marked.or(is_written.then_some(next));
         let mut torn_at = None;
-        if let Some((segment, range)) = self.torn.take() {
+        if let Some((segment, range, _)) = self.torn.take() {
             if marked.is_some() {
-                // No unfinished write: it was on the device.
+                // No unfinished write: it was on the device, or is there to its last byte.
                 torn_at = Some((segment.name.clone(), range.start));
             } else {
                 self.scan.report.torn_bytes += range.end - range.start;
             }
-            self.scan.scrub.push((segment, range));
+            if self.marked >= next || !is_written {
+                self.scan.scrub.push((segment, range));
+            }
         }
         // Files that are damaged, with nothing behind them that says what was lost.
         let lost = Some(Lost { first: next, last: marked, seqs: None, mid: None });
@@ -412,77 +402,4 @@ fn keep_latest(keys: &mut Vec<RecoveredKey>, most: usize) {
     keys.sort_by_key(|key| key.observed_ns);
     let over = keys.len().saturating_sub(most);
     keys.drain(..over);
-}
-
-// === impl Page ===
-
-impl<'a> Page<'a> {
-    /// The next whole record from `at` on with at least that number, and where it starts.
-    fn next(&self, at: usize, number: u64) -> Option<(usize, Frame<'a>)> {
-        let salt = self.segment.salt;
-        let next = self.frame(at, salt).filter(|frame| frame.number >= number);
-        if let Some(frame) = next {
-            return Some((at, frame));
-        }
-        // A record that is missing took at least its frame.
-        let most = number + (self.bytes.len() / FRAME) as u64 + (1 << 32);
-        let end = self.bytes.len().saturating_sub(FRAME).min(self.data);
-        let mut start = at + 1;
-        while start < end {
-            let bytes = &self.bytes[start..];
-            if bytes[4..8] == [0; 4] {
-                // No record begins before its length has a byte that is not zero.
-                start = zeroes::skip(self.bytes, start + 8) - 7;
-                continue;
-            }
-            let plausible = frame::length_at(bytes).is_some()
-                && (number..most).contains(&frame::number_at(bytes));
-            if plausible && let Some(frame) = self.frame(start, salt) {
-                return Some((start, frame));
-            }
-            start += 1;
-        }
-        None
-    }
-
-    fn frame(&self, at: usize, salt: u32) -> Option<Frame<'a>> {
-        let frame = Frame::read(self.bytes.get(at..)?, salt)?;
-        Record::decode(frame.kind, frame.body).is_ok().then_some(frame)
-    }
-
-    fn hole(&self, at: usize) -> Hole {
-        let (file, offset) = (self.segment.name.clone(), at as u64);
-        Hole { file, offset, what: Wrong::Record, mid: self.mid(at) }
-    }
-
-    /// The message id of the record at `at`, if what is left of it shows one.
-    fn mid(&self, at: usize) -> Option<u128> {
-        let body = self.bytes.get(at + FRAME..at + FRAME + 17)?;
-        let is_publish = self.bytes[at + FRAME - 1] == Kind::Publish as u8;
-        let mid = u128::from_le_bytes(body[1..].try_into().ok()?);
-        // Ids are UUIDs of version 7: what does not look like one is not shown.
-        let looks = mid >> 76 & 0xF == 7 && mid >> 62 & 0b11 == 0b10;
-        (is_publish && looks).then_some(mid)
-    }
-
-    /// Highest number of a record that was on the device, as the records from `at` on tell.
-    fn vouched(&self, at: usize, number: u64) -> u64 {
-        let (mut at, mut vouched) = (at, 0);
-        while let Some((start, frame)) = self.next(at, number) {
-            vouched = vouched.max(frame.synced().unwrap_or(0));
-            at = start + frame.len();
-        }
-        vouched
-    }
-
-    /// How long a record that was begun at `at` and not finished is. Zeroes follow what was
-    /// finished.
-    fn torn(&self, at: usize) -> Option<u64> {
-        let bytes = self.bytes.get(at..).unwrap_or_default();
-        let start = &bytes[..bytes.len().min(FRAME)];
-        if start.iter().all(|&byte| byte == 0) {
-            return None;
-        }
-        Some(frame::length_at(bytes).unwrap_or(start.len()) as u64)
-    }
 }

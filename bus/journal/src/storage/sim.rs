@@ -61,6 +61,7 @@ struct Disk {
     history: Option<Vec<Op>>,
     /// Changes so far, and which one fails.
     changes: u64,
+    reads: u64,
     failing: Option<u64>,
     failed: bool,
     /// Changes after the one that failed.
@@ -139,6 +140,12 @@ impl SimStorage {
     #[must_use]
     pub fn changes(&self) -> u64 {
         lock(&self.0).changes
+    }
+
+    /// How often a file was read.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        lock(&self.0).reads
     }
 
     /// Lets the change of that number fail, 1 for the first.
@@ -409,7 +416,8 @@ impl Drop for Unlock {
 
 impl StoredFile for SimFile {
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        let disk = lock(&self.disk.0);
+        let mut disk = lock(&self.disk.0);
+        disk.reads += 1;
         let bytes = disk.files[self.file].now.get(offset as usize..).unwrap_or_default();
         let length = bytes.len().min(into.len());
         into[..length].copy_from_slice(&bytes[..length]);

@@ -173,6 +173,56 @@ fn a_few_that_are_left_do_not_keep_a_full_disk_full() {
 }
 
 #[test]
+fn keys_that_are_most_of_what_is_written_leave_their_segments_as_long_as_that_gains_room() {
+    const SIZE: u64 = 32 << 10;
+    let storage = SimStorage::new();
+    storage.limit(6 * SIZE + 4096);
+    let config = JournalConfig {
+        segment_bytes: SIZE,
+        reserve_bytes: SIZE,
+        low_water_bytes: 0,
+        threads: false,
+        ..JournalConfig::default()
+    };
+    let (journal, _) = Journal::open(Arc::new(storage.clone()), config, NOW).expect("open");
+    journal.append(&subscribe(1)).expect("append");
+    let mut n = 0;
+    loop {
+        let (targets, key) = ([Target { sub: 1, id: n + 1 }], format!("key {n}"));
+        let dedup = Some(Dedup { principal: "p", key: &key, payload_hash: n });
+        let publish = Publish { dedup, ..publish(n + 1, &targets, b"small") };
+        match journal.append(&Record::Publish(publish)) {
+            Ok(_) => n += 1,
+            Err(AppendError::StorageFull { .. }) => break,
+            Err(error) => panic!("{error}"),
+        }
+        // It is settled at once: nothing but its key is needed any more.
+        journal.append(&done(1, &[end(n, 1)])).expect("append");
+        journal.tend();
+    }
+    // Copied only where it gives half a segment back, they are 1,347.
+    assert!(n > 1_900, "{n}");
+    drop(journal);
+    let (_, recovered) = open(&storage.kill());
+    assert_eq!(recovered.dedup.len() as u64, n, "and none is forgotten");
+}
+
+#[test]
+fn what_does_not_fit_is_read_once_and_again_when_less_is_needed() {
+    let sim = SimStorage::new();
+    let (journal, n) = brim(&sim);
+    let ends: Vec<_> = (1..=n).filter(|id| id % 5 < 3).map(|id| end(id, 1)).collect();
+    journal.append(&done(1, &ends)).expect("append");
+    journal.tend();
+    let before = sim.reads();
+    (0..50).for_each(|_| journal.tend());
+    assert_eq!(sim.reads(), before, "nothing has changed");
+    journal.append(&done(1, &[end(3, 1)])).expect("append");
+    journal.tend();
+    assert!(sim.reads() > before);
+}
+
+#[test]
 fn what_would_not_fit_is_not_copied_into_the_reserve() {
     let storage = SimStorage::new();
     let (journal, n) = brim(&storage);

@@ -77,8 +77,8 @@ fn the_last_message_on_the_device_is_damage_when_it_is_gone_and_no_torn_tail() {
     }
 }
 
-#[test]
-fn what_the_mark_does_not_vouch_for_is_cut_as_an_unfinished_write() {
+/// A journal whose last record no mark vouches for.
+fn unmarked() -> (SimStorage, patchbay_journal::Position) {
     let storage = SimStorage::new();
     let (journal, _) = accepted(&storage);
     journal.tend();
@@ -86,12 +86,34 @@ fn what_the_mark_does_not_vouch_for_is_cut_as_an_unfinished_write() {
     let position = journal.append(&Record::Publish(publish(9, &targets, &payload(9))));
     let position = position.expect("append");
     journal.wait(position.number, Level::Process).expect("wait");
-    let storage = storage.kill();
-    storage.edit(&segment_of(position), |bytes| bytes[position.place.offset as usize + 40] ^= 1);
+    (storage.kill(), position)
+}
+
+#[test]
+fn what_the_mark_does_not_vouch_for_is_cut_as_an_unfinished_write() {
+    let (storage, position) = unmarked();
+    let at = position.place.offset as usize;
+    storage.edit(&segment_of(position), |bytes| bytes[at + 40..].fill(0));
     let (_, recovered) = open(&storage);
     assert!(recovered.report.damage.is_empty(), "{:?}", recovered.report.damage);
     assert!(recovered.report.torn_bytes > 0);
     assert_eq!(recovered.subs[0].counters.accepted, MESSAGES);
+}
+
+#[test]
+fn a_record_that_is_there_to_its_last_byte_is_no_unfinished_write() {
+    for byte in [0, 9, 24, 40] {
+        let (storage, position) = unmarked();
+        let at = position.place.offset as usize;
+        storage.edit(&segment_of(position), |bytes| bytes[at + byte] ^= 0x41);
+        let (_, recovered) = open(&storage);
+        let [damage] = &judged(&storage, &recovered)[..] else { panic!("{:?}", recovered.report) };
+        assert_eq!((damage.what, damage.offset), (Wrong::Record, position.place.offset));
+        let lost = damage.lost.expect("a lost record");
+        assert_eq!((lost.first, lost.last), (position.number, Some(position.number)), "{byte}");
+        assert_eq!(recovered.report.torn_bytes, 0);
+        assert_eq!(recovered.subs[0].counters.accepted, MESSAGES);
+    }
 }
 
 #[test]
@@ -134,7 +156,7 @@ fn a_mark_that_is_torn_or_of_another_journal_vouches_for_nothing() {
     for (storage, is_damage) in [(&torn, false), (&other, false), (&whole, true)] {
         storage.edit(&segment_of(last), |bytes| {
             let end = bytes.iter().rposition(|&byte| byte != 0).expect("a record");
-            bytes[end] ^= 1;
+            bytes[end - 9..=end].fill(0);
         });
         let report = open(storage).1.report;
         assert_eq!(!report.damage.is_empty(), is_damage, "{report:?}");

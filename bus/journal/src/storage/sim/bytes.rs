@@ -41,10 +41,14 @@ impl Bytes {
                     if bytes.is_empty() && choice.choose(2) == 0 {
                         put(&mut left, *offset, bytes);
                     }
-                    for (piece, at) in bytes.chunks(SECTOR).zip((*offset..).step_by(SECTOR)) {
+                    let (mut at, mut rest) = (*offset, &bytes[..]);
+                    while !rest.is_empty() {
+                        let end = SECTOR - at as usize % SECTOR;
+                        let (piece, more) = rest.split_at(end.min(rest.len()));
                         if choice.choose(2) == 0 {
                             put(&mut left, at, piece);
                         }
+                        (at, rest) = (at + piece.len() as u64, more);
                     }
                 }
             }
