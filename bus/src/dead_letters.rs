@@ -76,6 +76,17 @@ pub struct DeadLetter {
     pub is_durable: bool,
 }
 
+/// A dead letter of an earlier life that is recorded and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableLetter {
+    /// Its number.
+    pub number: u64,
+    /// The plugin that owned it.
+    pub owner: Arc<str>,
+    /// What is wrong, in words.
+    pub why: String,
+}
+
 /// The dead letters of a broker, bounded by count and bytes.
 pub struct DeadLetters {
     config: DeadLetterConfig,
@@ -93,6 +104,8 @@ struct Shelf {
     next: u64,
     /// Letters that went for want of room or of use, and of which the journal was not told yet.
     given_up: Vec<u64>,
+    /// As found when the bus was opened, oldest first.
+    unreadable: Vec<UnreadableLetter>,
 }
 
 // === impl DeadLetters ===
@@ -143,6 +156,12 @@ impl DeadLetters {
     #[must_use]
     pub fn get(&self, number: u64) -> Option<Arc<DeadLetter>> {
         lock(&self.shelf).letters.iter().find(|letter| letter.number == number).cloned()
+    }
+
+    /// Those that cannot be read, and so cannot be sent back: their messages are lost to damage.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<UnreadableLetter> {
+        lock(&self.shelf).unreadable.clone()
     }
 
     /// The letters of a message, oldest first.
@@ -260,8 +279,14 @@ impl DeadLetters {
     }
 
     /// Puts letters of an earlier life on the shelf; later ones are numbered from `next` on.
-    pub(crate) fn restore(&self, letters: Vec<DeadLetter>, next: u64) {
+    pub(crate) fn restore(
+        &self,
+        letters: Vec<DeadLetter>,
+        unreadable: Vec<UnreadableLetter>,
+        next: u64,
+    ) {
         let mut shelf = lock(&self.shelf);
+        shelf.unreadable = unreadable;
         shelf.bytes += letters.iter().map(|letter| letter.message.size()).sum::<usize>();
         shelf.letters.extend(letters.into_iter().map(Arc::new));
         shelf.next = next.saturating_sub(1);

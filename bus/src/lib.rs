@@ -55,7 +55,7 @@ mod whereabouts;
 pub use broker::{Broker, SubscribeError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{BrokerConfig, DeadLetterConfig, WhenFull};
-pub use dead_letters::{DeadLetter, DeadLetters, Failure, HISTORY_MAX};
+pub use dead_letters::{DeadLetter, DeadLetters, Failure, HISTORY_MAX, UnreadableLetter};
 pub use dedup::{DedupBound, DedupPolicy, DedupState};
 pub use delivery::Delivery;
 pub use durability::{DurabilityRule, Level, UnknownLevel};

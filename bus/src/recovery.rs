@@ -10,7 +10,7 @@ use patchbay_wire::TopicPattern;
 
 use crate::{
     broker::Inner,
-    dead_letters::{DeadLetter, Failure, HISTORY_MAX},
+    dead_letters::{DeadLetter, Failure, HISTORY_MAX, UnreadableLetter},
     dedup::{First, Scope},
     delivery::Bookmark,
     durability::Level,
@@ -78,13 +78,19 @@ pub(crate) fn recover(
     *lock(&inner.edit) = u64::from(found.next_sub.saturating_sub(1));
     let numbers: Vec<u64> = found.dead.iter().map(|letter| letter.number).collect();
     let messages = journal.read_letters(&numbers);
-    let letters: Vec<DeadLetter> = found
-        .dead
-        .iter()
-        .zip(messages)
-        .filter_map(|(letter, stored)| recovery.letter(letter, &stored.ok()?, &found.subs))
-        .collect();
-    inner.dead_letters.restore(letters, found.next_letter);
+    let (mut letters, mut unreadable) = (Vec::new(), Vec::new());
+    for (letter, stored) in found.dead.iter().zip(messages) {
+        let owner = found.subs.iter().find(|sub| sub.sub == letter.target.sub);
+        let owner: Arc<str> = owner.map(|sub| &*sub.owner).unwrap_or_default().into();
+        match stored {
+            Ok(stored) => letters.push(recovery.letter(letter, &stored, owner)),
+            Err(error) => {
+                let (number, why) = (letter.number, error.to_string());
+                unreadable.push(UnreadableLetter { number, owner, why });
+            }
+        }
+    }
+    inner.dead_letters.restore(letters, unreadable, found.next_letter);
     for mut sub in found.subs {
         let number = sub.sub;
         // Damage took its name: what it held is kept, and nothing is routed to it.
@@ -251,19 +257,13 @@ impl Recovery<'_> {
         })
     }
 
-    fn letter(
-        &mut self,
-        found: &RecoveredLetter,
-        stored: &Stored,
-        subs: &[RecoveredSub],
-    ) -> Option<DeadLetter> {
-        let owner = subs.iter().find(|sub| sub.sub == found.target.sub)?.owner.clone();
+    fn letter(&mut self, found: &RecoveredLetter, stored: &Stored, owner: Arc<str>) -> DeadLetter {
         let message = message(&stored.publish(), &mut self.slab);
         message.set_mark(stored.place().pack());
-        Some(DeadLetter {
+        DeadLetter {
             number: found.number,
             subscription: u64::from(found.target.sub),
-            owner: owner.into(),
+            owner,
             accepted_unix_ns: message.time_ns(),
             message,
             delivery: found.target.id,
@@ -275,7 +275,7 @@ impl Recovery<'_> {
             redrives: found.redrives,
             at_unix_ns: found.letter.at_unix_ns,
             is_durable: true,
-        })
+        }
     }
 }
 

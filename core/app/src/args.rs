@@ -27,7 +27,8 @@ pub(crate) use self::{
     journal::JournalVerb,
     operation::OperationVerb,
     plugin::{
-        ActivateArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, PurgeArgs, Template,
+        ActivateArgs, AttachArgs, BuildArgs, CheckArgs, LogsArgs, NewArgs, PluginVerb, PurgeArgs,
+        Template,
     },
     transition::{AskArgs, ListArgs, StartArgs, StatusArgs, TransitionVerb},
 };

@@ -9,6 +9,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use patchbay_bus::{Subscription, WatchCutOff};
+use tokio::sync::Notify;
+
 use crate::{
     context::Context,
     show,
@@ -17,7 +20,15 @@ use crate::{
 
 /// What was told.
 #[derive(Debug, Default)]
-pub(crate) struct Audit(Mutex<Told>);
+pub(crate) struct Audit {
+    told: Mutex<Told>,
+    /// Somebody was cut off, or let in again.
+    news: Arc<News>,
+}
+
+/// Publishers ring it, so it must not wait: who it was is looked up by whoever hears it.
+#[derive(Debug, Default)]
+struct News(Notify);
 
 #[derive(Debug, Default)]
 struct Told {
@@ -36,16 +47,17 @@ struct Told {
 impl Audit {
     /// Tells what earlier hosts dropped, as far as the journal knows: later lines count from there.
     pub(crate) fn begin(&self, context: &Context) {
+        context.broker.watch_cut_off(self.news.clone());
         self.sweep(context, "deliveries were dropped before this start");
     }
 
     fn sweep(&self, context: &Context, what: &str) {
         let ledger = show::ledger(context);
         let letters = show_letters(context, ledger.iter().map(|row| row.dead_pending));
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hear(context, &ledger);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut totals: HashMap<(String, String), BTreeMap<String, u64>> = HashMap::new();
         for row in ledger {
-            told.cut_off(&row);
             let reasons = totals.entry((row.plugin, row.pattern)).or_default();
             for (reason, count) in row.dropped {
                 *reasons.entry(reason).or_default() += count;
@@ -76,13 +88,28 @@ impl Audit {
             alarm(context, &letters);
         }
     }
+
+    /// Tells who was cut off because of its backlog, who is not any more, and what passed them by.
+    fn hear(&self, context: &Context, ledger: &[LedgerView]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed: Vec<&LedgerView> = ledger.iter().filter(|row| told.cut_off(row)).collect();
+        drop(told);
+        changed.into_iter().for_each(|row| context.events.cut_off(row));
+    }
+}
+
+impl WatchCutOff for News {
+    fn changed(&self, _subscription: &Subscription, _is_cut_off: bool) {
+        self.0.notify_one();
+    }
 }
 
 impl Told {
-    fn cut_off(&mut self, row: &LedgerView) {
+    /// Whether it was cut off or let in since the line before.
+    fn cut_off(&mut self, row: &LedgerView) -> bool {
         let LedgerView { plugin, pattern, cut_off, passed, .. } = row;
         if !cut_off && *passed == 0 {
-            return;
+            return false;
         }
         let now = (*cut_off, *passed);
         let before = self.cut_off.insert((plugin.clone(), pattern.clone()), now);
@@ -97,6 +124,7 @@ impl Told {
         if was_cut_off && !cut_off {
             tracing::info!(target: "audit", plugin, pattern, "let in again");
         }
+        *cut_off != was_cut_off
     }
 }
 
@@ -150,7 +178,14 @@ pub(crate) async fn tell(context: &Arc<Context>) {
 /// Tells for as long as the host lives.
 pub(crate) async fn watch(context: Arc<Context>) {
     while !context.is_closing() {
-        tokio::time::sleep(context.settings.limits.audit_interval).await;
-        tell(&context).await;
+        tokio::select! {
+            () = tokio::time::sleep(context.settings.limits.audit_interval) => tell(&context).await,
+            () = context.audit.news.0.notified() => {
+                let context = Arc::clone(&context);
+                let hearing = move || context.audit.hear(&context, &show::ledger(&context));
+                // One that panicked has said so.
+                let _heard = tokio::task::spawn_blocking(hearing).await;
+            }
+        }
     }
 }

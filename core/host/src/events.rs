@@ -9,7 +9,7 @@ use patchbay_bus::{Broker, Outgoing, Publisher};
 use patchbay_lifecycle::transition::{Entry, TransitionSpec};
 use serde::Serialize;
 
-use crate::view::{DeadLettersView, LogLine, StateChange};
+use crate::view::{DeadLettersView, LedgerView, LogLine, StateChange};
 
 /// On whose behalf the host publishes.
 const PRINCIPAL: &str = "$PB";
@@ -57,6 +57,20 @@ impl EventDesk {
     pub(crate) fn dead_letters(&self, letters: &DeadLettersView) {
         let what = if letters.is_full { "full" } else { "room" };
         self.publish(&format!("$PB.dlq.{what}"), letters);
+    }
+
+    /// A subscription was cut off because of its backlog, or let in again.
+    pub(crate) fn cut_off(&self, row: &LedgerView) {
+        #[derive(Serialize)]
+        struct CutOff<'a> {
+            plugin: &'a str,
+            pattern: &'a str,
+            cut_off: bool,
+            passed: u64,
+        }
+        let LedgerView { plugin, pattern, cut_off, passed, .. } = row;
+        let told = CutOff { plugin, pattern, cut_off: *cut_off, passed: *passed };
+        self.publish(&format!("$PB.plugin.{plugin}.cut_off"), &told);
     }
 
     /// A plugin wrote a log line.

@@ -21,7 +21,8 @@ pub use self::{
         Published, SeenMessage, ShutdownReport, TopicView, UnfinishedPlugin,
     },
     journal::{
-        DamageView, DedupView, JournalView, LevelRule, OrphanView, PurgedView, RecoveryView,
+        AttachedView, DamageView, DedupView, JournalView, LevelRule, OrphanView, PurgedView,
+        RecoveryView,
     },
     life::{DeliveryLife, LifeRecord, MessageLife},
     operation::{LetterProblem, OperationPlan, OperationView, PlannedLetter},

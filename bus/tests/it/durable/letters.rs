@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use patchbay_bus::{DeadLetterConfig, Park, RedriveError, Taken, Verdict};
+use patchbay_journal::Storage;
 
 use super::*;
 
@@ -65,6 +66,31 @@ fn a_redrive_that_cannot_be_recorded_leaves_the_letter_where_it_is() {
     assert!(matches!(life.broker.redrive(1), Err(RedriveError::Journal { number: 1 })));
     assert!(life.broker.dead_letters().get(1).is_some());
     assert_eq!(life.broker.subscriptions()[0].ledger().unsettled(), 0);
+}
+
+#[test]
+fn a_letter_whose_message_is_damaged_is_known_and_the_others_are_kept() {
+    let mut life = Life::first();
+    let subscription = life.subscribe("t", |_| {});
+    let all = ["the first", "the second", "the third"];
+    all.iter().for_each(|payload| life.publish(payload));
+    drain(&mut seat(&subscription, 1), fail);
+    life.flush();
+    let disk = life.snapshot();
+    let file = disk.open("00000001.seg", true).unwrap();
+    let mut bytes = vec![0; file.length().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    let text = b"the second";
+    let at = bytes.windows(text.len()).position(|some| some == text).unwrap();
+    file.write_at(at as u64, b"T").unwrap();
+    let life = life.next(disk);
+    let letters = life.broker.dead_letters();
+    let kept: Vec<u64> = letters.after(0, 9).iter().map(|letter| letter.number).collect();
+    assert_eq!(kept, [1, 3]);
+    let [lost] = &letters.unreadable()[..] else { panic!("{:?}", letters.unreadable()) };
+    assert_eq!((lost.number, &*lost.owner), (2, "plugin"));
+    assert!(!lost.why.is_empty());
+    assert!(matches!(life.broker.redrive(2), Err(RedriveError::Unknown(2))));
 }
 
 #[test]

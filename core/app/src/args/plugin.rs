@@ -22,6 +22,8 @@ pub(crate) enum PluginVerb {
     Deactivate(NameArgs),
     /// Delete what waits for a plugin that is gone
     Purge(PurgeArgs),
+    /// Give messages again to a plugin that was cut off because of its backlog
+    Attach(AttachArgs),
     /// List plugins: state, version, workers, queue, and why one is not running
     List,
     /// Show everything about a plugin
@@ -171,6 +173,23 @@ pub(crate) struct PurgeArgs {
     /// Name of the plugin
     pub(crate) name: PluginName,
     /// Only what waits for the subscription of this pattern
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) pattern: Option<TopicPattern>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  patchbay plugin attach greeter
+  patchbay plugin attach greeter --pattern 'greetings.>'
+
+A subscription with `overflow: detach` is cut off when its backlog is full: messages pass it by until
+half of it is worked off; `patchbay ledger` shows it. This lets it in at once. While its backlog is
+still full, the next message cuts it off again.")]
+pub(crate) struct AttachArgs {
+    /// Name of the plugin
+    pub(crate) name: PluginName,
+    /// Only the subscription of this pattern
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     pub(crate) pattern: Option<TopicPattern>,
 }

@@ -4,12 +4,15 @@ mod detail;
 
 use std::time::Duration;
 
-use patchbay_host::view::{GenerationView, LogLine, PluginDetail, PluginView, PurgedView};
+use patchbay_host::view::{
+    AttachedView, GenerationView, LogLine, PluginDetail, PluginView, PurgedView,
+};
 use patchbay_manifest::PluginName;
+use patchbay_wire::TopicPattern;
 
 use super::{block_on, link};
 use crate::{
-    args::{LogsArgs, PluginVerb, PurgeArgs},
+    args::{AttachArgs, LogsArgs, PluginVerb, PurgeArgs},
     build,
     client::escaped,
     context::Context,
@@ -28,6 +31,7 @@ pub(super) fn run(context: &Context, verb: PluginVerb) -> Result<(), Failure> {
         PluginVerb::Activate(args) => block_on(link::activate(context, &args)),
         PluginVerb::Deactivate(args) => block_on(link::deactivate(context, &args.name)),
         PluginVerb::Purge(args) => block_on(purge(context, &args)),
+        PluginVerb::Attach(args) => block_on(attach(context, &args)),
         PluginVerb::List => block_on(list(context)),
         PluginVerb::Info(args) => block_on(info(context, &args.name)),
         PluginVerb::Pause(args) => block_on(change(context, &args.name, "pause")),
@@ -130,11 +134,25 @@ async fn logs(context: &Context, args: &LogsArgs) -> Result<(), Failure> {
     }
 }
 
+/// The part of an address that asks for one pattern only.
+fn of_pattern(pattern: Option<&TopicPattern>) -> String {
+    pattern.map(|it| format!("?pattern={}", escaped(it.as_str()))).unwrap_or_default()
+}
+
+async fn attach(context: &Context, args: &AttachArgs) -> Result<(), Failure> {
+    let (path, query) = (path(&args.name), of_pattern(args.pattern.as_ref()));
+    let attached: AttachedView = context.client.post(&format!("{path}/attach{query}")).await?;
+    context.output.show(&attached, |attached| {
+        let AttachedView { plugin, subscriptions } = attached;
+        match subscriptions {
+            0 => format!("no subscription of {plugin} is cut off"),
+            _ => format!("{subscriptions} subscriptions of {plugin} get messages again"),
+        }
+    })
+}
+
 async fn purge(context: &Context, args: &PurgeArgs) -> Result<(), Failure> {
-    let query = match &args.pattern {
-        Some(pattern) => format!("?pattern={}", escaped(pattern.as_str())),
-        None => String::new(),
-    };
+    let query = of_pattern(args.pattern.as_ref());
     let name = escaped(args.name.as_str());
     let purged: PurgedView =
         context.client.post(&format!("/api/v1/orphans/{name}/purge{query}")).await?;

@@ -1,11 +1,12 @@
-//! Routes about the journal, and about what waits in it for plugins that are gone.
+//! Routes about the journal, and about what waits in it: for plugins that are gone, or that are cut
+//! off because it is too much.
 
 use axum::{
     Json,
     extract::{Path, State},
     routing::{get, post},
 };
-use patchbay_host::view::{DamageView, JournalView, OrphanView, PurgedView};
+use patchbay_host::view::{AttachedView, DamageView, JournalView, OrphanView, PurgedView};
 use serde::Deserialize;
 
 use super::Route;
@@ -17,6 +18,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route { path: "/api/v1/journal/damage", methods: &["GET"], answer: get(damage) },
         Route { path: "/api/v1/orphans", methods: &["GET"], answer: get(orphans) },
         Route { path: "/api/v1/orphans/{name}/purge", methods: &["POST"], answer: post(purge) },
+        Route { path: "/api/v1/plugins/{name}/attach", methods: &["POST"], answer: post(attach) },
     ]
 }
 
@@ -45,4 +47,12 @@ async fn purge(
     Params(query): Params<OfPattern>,
 ) -> Result<Json<PurgedView>, ApiError> {
     Ok(Json(gateway.host.purge_orphans(&name, query.pattern, "operator").await?))
+}
+
+async fn attach(
+    State(gateway): State<Gateway>,
+    Path(name): Path<String>,
+    Params(query): Params<OfPattern>,
+) -> Result<Json<AttachedView>, ApiError> {
+    Ok(Json(gateway.host.attach(&name, query.pattern, "operator").await?))
 }

@@ -95,14 +95,22 @@ async fn one(
     let number = id.parse::<u64>().ok();
     let mut dead = gateway.host.dead_letters().into_iter().map(dead_letter);
     dead.find(|dead| Some(dead.number) == number || dead.message.id == id).map(Json).ok_or_else(
-        || {
-            ApiError::new(
+        || match number.and_then(|number| gateway.host.unreadable_letter(number)) {
+            Some(why) => ApiError::new(
+                StatusCode::GONE,
+                "unreadable_dead_letter",
+                "the dead letter is lost",
+                why,
+                "GET /api/v1/journal/damage and `patchbay journal verify` list what is damaged; \
+                 the message has to be published anew",
+            ),
+            None => ApiError::new(
                 StatusCode::NOT_FOUND,
                 "unknown_dead_letter",
                 "no such dead letter",
                 format!("no dead letter has the number or message id `{id}`"),
                 "`patchbay dlq list` shows the numbers; old ones make room for new ones",
-            )
+            ),
         },
     )
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     errors::check,
-    support::{Served, enable_echo},
+    support::{LONG, Served, enable_echo},
 };
 
 const PUBLISH: &str = "POST /api/v1/messages";
@@ -26,6 +26,11 @@ async fn bounded(change: impl FnOnce(&mut Settings)) -> Served {
         {"topic": "disk.cut", "queue": {"backlog": {"count": 2}, "overflow": "detach"}},
     ]);
     enable_echo(&home, &subscriptions);
+    again(home, change).await
+}
+
+/// The next host of that home.
+async fn again(home: Home, change: impl FnOnce(&mut Settings)) -> Served {
     let mut settings = Settings::of_home(home.path());
     settings.limits.payload_bytes = 20_000;
     settings.durability.push("disk.>", Level::Disk).expect("a rule");
@@ -160,6 +165,77 @@ async fn a_full_backlog_that_says_so_makes_dead_letters_or_is_cut_off_and_either
     let rows = served.ask("GET /api/v1/ledger", "").await.json();
     assert_eq!(json!(row(&rows, "disk.cut")[3..]), json!([false, 3]));
     served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_that_is_cut_off_is_told_of_and_let_in_by_its_operator() {
+    const ATTACH: &str = "POST /api/v1/plugins/echo/attach";
+    let served = bounded(|_| {}).await;
+    let mut events = served.host.events();
+    let body = r#"{"topic":"disk.cut"}"#;
+    for routed in [1, 1, 0] {
+        assert_eq!(served.ask(PUBLISH, body).await.json()["routed"], routed);
+    }
+    let told = |cut_off: bool| json!({"plugin": "echo", "pattern": "disk.cut", "cut_off": cut_off, "passed": 1});
+    assert_eq!(heard(&mut events).await, told(true));
+    // Others of the plugin are not meant, and were not cut off.
+    let other = served.ask(&format!("{ATTACH}?pattern=disk.few"), "").await.json();
+    assert_eq!(other, json!({"plugin": "echo", "subscriptions": 0}));
+    let attached = served.ask(&format!("{ATTACH}?pattern=disk.cut"), "").await.json();
+    assert_eq!(attached, json!({"plugin": "echo", "subscriptions": 1}));
+    assert_eq!(heard(&mut events).await, told(false));
+    // Twice is once.
+    assert_eq!(served.ask(ATTACH, "").await.json()["subscriptions"], 0);
+    // There is still no room.
+    assert_eq!(served.ask(PUBLISH, body).await.json()["routed"], 0);
+    let again = heard(&mut events).await;
+    assert_eq!((&again["cut_off"], &again["passed"]), (&json!(true), &json!(2)));
+    let nobody = served.ask("POST /api/v1/plugins/nobody/attach", "").await;
+    check(&nobody, 404, "unknown_plugin");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_whose_message_is_damaged_is_said_to_be_lost() {
+    let served = bounded(|_| {}).await;
+    for text in ["first", "second", "taken by nobody", "kept for good"] {
+        let body = json!({"topic": "disk.buried", "text": text}).to_string();
+        assert_eq!(served.ask(PUBLISH, &body).await.json()["routed"], 1);
+    }
+    assert_eq!(served.ask("GET /api/v1/dead-letters/1", "").await.status, 200);
+    let home = served.end().await;
+    for entry in fs::read_dir(home.path().join("data/journal")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let mut bytes = fs::read(&path).expect("a file");
+        let text = b"taken by nobody";
+        if let Some(at) = bytes.windows(text.len()).position(|some| some == text) {
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).expect("it is written");
+        }
+    }
+    let served = again(home, |_| {}).await;
+    let problem =
+        check(&served.ask("GET /api/v1/dead-letters/1", "").await, 410, "unreadable_dead_letter");
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(detail.contains("dead letter 1 of `echo`"), "{problem}");
+    // Those beside it are whole, and the ledger still knows of both.
+    assert_eq!(served.ask("GET /api/v1/dead-letters/2", "").await.status, 200);
+    assert_eq!(
+        served.ask("GET /api/v1/dead-letters", "").await.json().as_array().map(Vec::len),
+        Some(1)
+    );
+    served.end().await;
+}
+
+/// The next event about who is cut off.
+async fn heard(events: &mut patchbay_host::EventTap) -> Value {
+    loop {
+        let event = tokio::time::timeout(LONG, events.next()).await.expect("in time");
+        let event = event.expect("the host runs");
+        if event.topic == "$PB.plugin.echo.cut_off" {
+            return event.data;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

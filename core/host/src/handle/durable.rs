@@ -4,9 +4,9 @@ use super::HostHandle;
 use crate::{
     closing,
     error::HostError,
-    orphans,
+    orphans, show,
     telemetry::measures,
-    view::{DamageView, JournalView, MeasureView, OrphanView, PurgedView},
+    view::{AttachedView, DamageView, JournalView, MeasureView, OrphanView, PurgedView},
 };
 
 // === impl HostHandle ===
@@ -69,6 +69,39 @@ impl HostHandle {
         let dropped = tokio::task::spawn_blocking(purging).await.unwrap_or_default();
         tracing::info!(target: "audit", who, plugin = name, dropped, "orphans purged");
         Ok(PurgedView { plugin: name.to_owned(), subscriptions: count, dropped })
+    }
+
+    /// Lets the subscriptions of a plugin in again that were cut off because of their backlog
+    /// (`overflow: detach`), of one pattern or all. Where the backlog is still full, the next message
+    /// cuts them off anew.
+    ///
+    /// # Errors
+    /// [`HostError::UnknownPlugin`] when nothing subscribes under that name; [`HostError::Closing`].
+    ///
+    /// # Cancel safety
+    /// They are let in all the same.
+    pub async fn attach(
+        &self,
+        name: &str,
+        pattern: Option<String>,
+        who: &str,
+    ) -> Result<AttachedView, HostError> {
+        self.refuse_when_closing()?;
+        if !show::ledger(self.context()).iter().any(|row| row.plugin == name) {
+            return Err(HostError::UnknownPlugin { plugin: name.to_owned() });
+        }
+        let (broker, plugin) = (self.context().broker.clone(), name.to_owned());
+        let attaching = move || {
+            let all = broker.subscriptions();
+            let mine = all.iter().filter(|it| it.owner() == plugin);
+            let mine = mine.filter(|it| {
+                pattern.as_ref().is_none_or(|pattern| it.spec().pattern.as_str() == pattern)
+            });
+            mine.filter(|subscription| broker.let_in(subscription)).count() as u64
+        };
+        let subscriptions = tokio::task::spawn_blocking(attaching).await.unwrap_or_default();
+        tracing::info!(target: "audit", who, plugin = name, subscriptions, "attached");
+        Ok(AttachedView { plugin: name.to_owned(), subscriptions })
     }
 
     /// Forces everything to the disk and closes the journal, whatever else goes on: what a second

@@ -1,5 +1,7 @@
 //! Single messages and dead letters, from outside.
 
+use patchbay_bus::UnreadableLetter;
+
 use super::HostHandle;
 use crate::{
     error::LetterError,
@@ -27,6 +29,16 @@ impl HostHandle {
         let selector = filter.selector()?;
         let letters = operations::matching(self.context(), &selector).into_iter().take(SHOWN_MAX);
         Ok(letters.map(|letter| show::dead_letter(self.context(), &letter)).collect())
+    }
+
+    /// Why the dead letter of that number cannot be shown or sent back, if an earlier host had it and
+    /// damage has taken its message.
+    #[must_use]
+    pub fn unreadable_letter(&self, number: u64) -> Option<String> {
+        let letters = self.context().broker.dead_letters().unreadable();
+        let letter = letters.into_iter().find(|letter| letter.number == number)?;
+        let UnreadableLetter { owner, why, .. } = letter;
+        Some(format!("the message of dead letter {number} of `{owner}` cannot be read: {why}"))
     }
 
     /// What became of a message, as far as the host knows; `None` when it knows nothing of it.

@@ -61,6 +61,15 @@ pub struct PurgedView {
     pub dropped: u64,
 }
 
+/// Subscriptions that were let in again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedView {
+    /// Plugin that they belong to.
+    pub plugin: String,
+    /// How many were cut off because of their backlog, and are not any more.
+    pub subscriptions: u64,
+}
+
 /// The level of some topics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LevelRule {
