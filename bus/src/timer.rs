@@ -152,11 +152,11 @@ impl Timer {
             match next {
                 None => drop(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)),
                 Some(due_ns) => {
+                    // What has become due meanwhile is waited for as well, for no time: the lock
+                    // must be let go of in any case.
                     let left = due_ns.saturating_sub(self.clock.now_ns());
-                    if left > 0 {
-                        let wait = self.changed.wait_timeout(state, Duration::from_nanos(left));
-                        drop(wait.unwrap_or_else(PoisonError::into_inner));
-                    }
+                    let wait = self.changed.wait_timeout(state, Duration::from_nanos(left));
+                    drop(wait.unwrap_or_else(PoisonError::into_inner));
                 }
             }
             // Awake: whatever is added now is seen before the next sleep.

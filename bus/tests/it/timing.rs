@@ -1,12 +1,15 @@
 //! The timer: one thread, never early, asleep when nothing is due.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use patchbay_bus::{Park, Split, Taken, Verdict};
+use patchbay_bus::{Broker, BrokerConfig, Clock, Park, Split, Taken, Verdict};
 use patchbay_testkit::eventually;
 
 use crate::support::*;
@@ -80,6 +83,34 @@ fn a_timer_fires_once_and_not_after_it_was_cancelled() {
     rig.advance(20);
     assert_eq!((one.rung(), two.rung()), (1, 0));
     assert!(!rig.broker.cancel(token));
+}
+
+/// A millisecond passes between any two looks at it.
+#[derive(Debug)]
+struct Running(AtomicU64);
+
+impl Clock for Running {
+    fn now_ns(&self) -> u64 {
+        self.0.fetch_add(MS, SeqCst)
+    }
+
+    fn unix_ns(&self) -> u64 {
+        self.now_ns()
+    }
+}
+
+#[test]
+fn what_becomes_due_while_the_timer_goes_to_sleep_fires_and_holds_nobody_up() {
+    let broker = Broker::new(BrokerConfig::default(), Arc::new(Running(AtomicU64::new(MS))));
+    broker.start_timer().unwrap();
+    // Now and then the thread finds nothing due, and a moment later that it is.
+    for round in 0..40 {
+        let bell = Bell::new();
+        let now = broker.clock().now_ns();
+        broker.wake_at(now + (1 + round % 8) * MS, bell.clone()).unwrap();
+        eventually("the timer", DEADLINE, || (bell.rung() == 1).then_some(()));
+    }
+    broker.stop_timer();
 }
 
 #[test]
