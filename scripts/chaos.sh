@@ -4,7 +4,7 @@
 #
 #   ./scripts/chaos.sh                         ten minutes of everything
 #   ./scripts/chaos.sh --budget 8h             as long as that: 90s, 45m, 8h
-#   ./scripts/chaos.sh --only kill             one kind (kill, poison, ending, late, ring, slow,
+#   ./scripts/chaos.sh --only kill             one kind (kill, poison, fault, ending, late, ring, slow,
 #                                              delays, full, power; churn and deaths, random
 #                                              transitions; simulation, without a host)
 #   ./scripts/chaos.sh --only kill --seed 7 --rounds 200     one run, again
@@ -16,15 +16,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # What each kind is called among the tests, and its rounds in one turn of the rotation.
 declare -A TEST=(
-    [kill]=kill:: [poison]=poison:: [ending]=ending::a_handler [late]=ending::an_answer
+    [kill]=kill:: [poison]=poison:: [fault]=fault:: [ending]=ending::a_handler [late]=ending::an_answer
     [ring]=flow::a_ring [slow]=flow::a_slow [delays]=flow::a_hundred [full]=full:: [power]=power::
     [simulation]=on_every_seed [churn]=churn::random [deaths]=churn::killed::a_host
 )
 declare -A ROUNDS=(
-    [kill]=200 [poison]=5 [ending]=5 [late]=5 [ring]=5 [slow]=5 [delays]=1 [full]=20 [power]=20
+    [kill]=200 [poison]=5 [fault]=9 [ending]=5 [late]=5 [ring]=5 [slow]=5 [delays]=1 [full]=20 [power]=20
     [simulation]=20000 [churn]=2000 [deaths]=60
 )
-KINDS=(simulation kill poison ending late ring slow delays full power churn deaths)
+KINDS=(simulation kill poison fault ending late ring slow delays full power churn deaths)
 
 usage() { sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { printf 'error: %s\n' "$1" >&2; usage >&2; exit 2; }

@@ -17,6 +17,7 @@ use crate::{
     config::BrokerConfig,
     cut_off::CutOffs,
     dead_letters::DeadLetters,
+    death::Death,
     dedup::{Dedup, DedupState},
     durability::DurabilityRule,
     ledger::Ledger,
@@ -114,11 +115,25 @@ impl Broker {
         journal: Option<(Arc<Journal>, Recovered)>,
         seed: u64,
     ) -> Result<Broker, RecoverError> {
-        let Some((journal, found)) = journal else {
-            return Ok(Broker::seeded(config, clock, seed));
-        };
+        match journal {
+            Some(journal) => Broker::open_after(config, clock, journal, &Death::Silent, seed),
+            None => Ok(Broker::seeded(config, clock, seed)),
+        }
+    }
+
+    /// As [`open`](Broker::open), where something is known of how the journal's last host died.
+    ///
+    /// # Errors
+    /// When the journal says what no bus can have written.
+    pub fn open_after(
+        config: BrokerConfig,
+        clock: Arc<dyn Clock>,
+        (journal, found): (Arc<Journal>, Recovered),
+        death: &Death,
+        seed: u64,
+    ) -> Result<Broker, RecoverError> {
         let inner = Inner::new(config, clock, Some(Arc::clone(&journal)), seed);
-        recovery::recover(&inner, &journal, found)?;
+        recovery::recover(&inner, &journal, found, death)?;
         let broker = Broker(inner);
         // Those that were held for want of room, or died with the process.
         broker.move_up();

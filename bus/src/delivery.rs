@@ -113,8 +113,10 @@ impl Delivery {
         self.attempts
     }
 
+    /// Whether the journal has it, and what becomes of it is recorded.
+    #[must_use]
     #[inline]
-    pub(crate) fn is_durable(&self) -> bool {
+    pub fn is_durable(&self) -> bool {
         self.size & DURABLE != 0
     }
 

@@ -3,7 +3,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use patchbay_journal::{
-    Journal, OwnedFailure, Recovered, RecoveredLetter, RecoveredSub, Stored, Tried, planted::fault,
+    Journal, OwnedFailure, Recovered, RecoveredLetter, RecoveredSub, Stored, Target, Tried,
+    planted::fault,
 };
 use patchbay_slab::Slab;
 use patchbay_wire::TopicPattern;
@@ -11,6 +12,7 @@ use patchbay_wire::TopicPattern;
 use crate::{
     broker::Inner,
     dead_letters::{DeadLetter, Failure, HISTORY_MAX, UnreadableLetter},
+    death::Death,
     dedup::{First, Scope},
     delivery::Bookmark,
     durability::Level,
@@ -54,8 +56,9 @@ struct Recovery<'a> {
     journal: &'a Arc<Journal>,
     time: Time,
     slab: Slab,
-    /// Exactly one attempt was under way when the process died: it is to blame.
-    is_named: bool,
+    death: &'a Death,
+    /// There is a single culprit: it is to blame.
+    is_clear: bool,
 }
 
 /// Puts everything back that was found.
@@ -63,15 +66,21 @@ pub(crate) fn recover(
     inner: &Arc<Inner>,
     journal: &Arc<Journal>,
     found: Recovered,
+    death: &Death,
 ) -> Result<(), RecoverError> {
     let begun = found.subs.iter().flat_map(|sub| &sub.tried).filter(|tried| tried.begun).count();
+    if begun > 0 {
+        // A death of this life is none of theirs, even if it leaves no other record.
+        journal.begin_life();
+    }
     let now_ns = inner.clock.now_ns();
     let mut recovery = Recovery {
         inner,
         journal,
         time: Time { now_ns, unix_ns: now_ns.wrapping_add(inner.unix_offset) },
         slab: Slab::new(),
-        is_named: begun == 1,
+        death,
+        is_clear: death.is_clear(begun),
     };
     let detached = detached(journal);
     let cut_off = inner.cut_offs.recover(journal);
@@ -170,7 +179,9 @@ impl Recovery<'_> {
             tried.attempts = 0;
         }
         let mut bookmark = Bookmark::found(0, tried.id, tried.attempts);
-        let is_culprit = self.is_named && tried.begun;
+        let target = Target { sub: subscription.id() as u32, id: tried.id };
+        let is_accused = tried.begun && self.death.accuses(target);
+        let is_culprit = self.is_clear && is_accused;
         if is_culprit {
             self.charge(&mut tried, subscription.owner());
         }
@@ -191,21 +202,25 @@ impl Recovery<'_> {
                 return;
             }
         }
+        // Who is no suspect of this death must not become one by the next.
+        let is_cleared = tried.begun && !is_accused && !tried.suspect;
+        if is_culprit || is_cleared {
+            subscription.queue.note_standing(&tried, &history, self.time.now_ns);
+        }
         if !history.last.is_empty() || history.failures > 0 || history.redrives > 0 {
             bookmark.set_troubled();
-            if is_culprit {
-                subscription.queue.note_standing(&tried, &history, self.time.now_ns);
-            }
             estate.histories.insert(tried.id, history);
         }
         // Whoever was charged before is still suspected.
         let was_charged = tried.history.last().is_some_and(|last| last.class == CRASH);
-        if tried.begun || tried.suspect || was_charged {
+        if is_accused || tried.suspect || was_charged {
             estate.suspects.push(bookmark);
             return;
         }
         let left = tried.due_unix_ns.saturating_sub(self.time.unix_ns).min(tried.delay_ns);
-        let due_ns = if left == 0 { 0 } else { self.time.now_ns.saturating_add(left) };
+        // What had begun has waited.
+        let due_ns =
+            if left == 0 || tried.begun { 0 } else { self.time.now_ns.saturating_add(left) };
         estate.bookmarks.push((due_ns, bookmark));
     }
 
@@ -221,7 +236,7 @@ impl Recovery<'_> {
             generation: 0,
             attempt: tried.attempts,
             class: CRASH,
-            reason: "the process died while it was handed out alone".into(),
+            reason: self.death.reason().to_owned(),
             at_unix_ns: self.time.unix_ns,
         });
     }
@@ -234,7 +249,7 @@ impl Recovery<'_> {
         history: &History,
         (cause, reason, at_unix_ns): (DeadCause, String, u64),
     ) -> Option<DeadLetter> {
-        let target = patchbay_journal::Target { sub: subscription.id() as u32, id: tried.id };
+        let target = Target { sub: subscription.id() as u32, id: tried.id };
         let stored = self.journal.read_delivery(target).ok()?;
         let publish = stored.publish();
         let message = message(&publish, &mut self.slab);

@@ -10,9 +10,13 @@ use std::{
 fn main() -> std::io::Result<()> {
     // The linkers in use export the hooks without being told, because libc.so defines them too;
     // this is the documentation of that need, and `patchbay up` asks whether they are in effect.
-    for hook in
-        ["pthread_create", "pthread_key_create", "pthread_key_delete", "__cxa_thread_atexit_impl"]
-    {
+    for hook in [
+        "exit",
+        "pthread_create",
+        "pthread_key_create",
+        "pthread_key_delete",
+        "__cxa_thread_atexit_impl",
+    ] {
         println!("cargo::rustc-link-arg-bins=-Wl,--export-dynamic-symbol={hook}");
     }
     println!("cargo::rerun-if-changed=build.rs");

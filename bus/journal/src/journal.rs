@@ -361,14 +361,19 @@ impl Shared {
         if head.closed {
             return Err(AppendError::Closed);
         }
-        let synced = self.synced.load(Relaxed);
         if !head.started {
-            let observed_ns = head.books.observed_ns;
-            let at_unix_ns = self.opened.unix_ns;
-            head.append(&Record::Start { life: self.life, at_unix_ns, observed_ns }, synced)?;
-            head.started = true;
+            self.begin(head)?;
         }
-        head.append(record, synced)
+        head.append(record, self.synced.load(Relaxed))
+    }
+
+    /// The first record of a life.
+    pub(crate) fn begin(&self, head: &mut Head) -> Result<Position, AppendError> {
+        let (observed_ns, at_unix_ns) = (head.books.observed_ns, self.opened.unix_ns);
+        let start = Record::Start { life: self.life, at_unix_ns, observed_ns };
+        let position = head.append(&start, self.synced.load(Relaxed))?;
+        head.started = true;
+        Ok(position)
     }
 
     /// Writes all that was appended. Errors are in `failed` afterwards.

@@ -55,6 +55,19 @@ impl Owed {
 // === impl Journal ===
 
 impl Journal {
+    /// Begins this life in the journal without waiting for its first record: what an earlier one left
+    /// begun is told from what this one begins. Without room, the first record does it.
+    pub fn begin_life(&self) {
+        let shared = &self.shared;
+        let mut head = lock(&shared.head);
+        if head.started || head.closed || shared.failed.get().is_some() {
+            return;
+        }
+        if let Ok(position) = shared.begin(&mut head) {
+            shared.follow(head, position);
+        }
+    }
+
     /// Appends a record of something that has happened already. Without room for it, it is owed: kept
     /// in memory and appended, before anything else, as soon as there is room. It never waits.
     ///

@@ -2,12 +2,13 @@
 //! the next life begins with (promises P-1, P-14, P-15, P-17).
 //!
 //! Everything here is of a durable level. The attempts that were under way count; their deliveries
-//! are suspects, and one that was under way alone is charged. Delays go on, and no step of the wall
+//! are suspects, and one that was under way alone is charged; where it is known which calls may have
+//! ended the host, only theirs are, and a single one of them is charged. Delays go on, and no step of the wall
 //! clock makes one longer. Subscriptions have no owner until somebody comes.
 
 use std::{collections::BTreeSet, mem};
 
-use patchbay_bus::{DeadCause, Order, Outcome, SubscriptionSpec, redelivery::Breaker};
+use patchbay_bus::{DeadCause, Death, Order, Outcome, SubscriptionSpec, redelivery::Breaker};
 
 use crate::{
     delivery::{Delivery, Failed, Wait},
@@ -22,7 +23,7 @@ const DEATHS_MAX: u32 = 3;
 
 impl State {
     /// The host dies, and the next life begins at `now`.
-    pub(crate) fn die(&mut self, now: Moment) {
+    pub(crate) fn die(&mut self, death: &Death, now: Moment) {
         self.closed = false;
         self.limits.unix_offset = now.unix_ns.wrapping_sub(now.now_ns);
         // How many deliveries a publish made is not kept for those who repeat it.
@@ -32,8 +33,12 @@ impl State {
         self.letters.retain(|letter| living.contains(&letter.subscription));
         self.last_letter = self.recorded_letter;
         let begun: usize = self.subscriptions.values_mut().map(Subscription::cut_off).sum();
+        let is_clear = match death {
+            Death::Silent => begun == 1,
+            Death::Accused(accused) => accused.calls.len() + accused.others == 1,
+        };
         for subscription in self.subscriptions.values_mut() {
-            subscription.rise(begun == 1, now);
+            subscription.rise(death, is_clear, now);
         }
         self.move_up();
     }
@@ -97,14 +102,22 @@ impl Subscription {
         count
     }
 
-    /// The next life. `named`: the only attempt that was under way has ended the process.
-    fn rise(&mut self, named: bool, now: Moment) {
+    /// The next life. `is_clear`: whoever is accused has ended the process.
+    fn rise(&mut self, death: &Death, is_clear: bool, now: Moment) {
         for delivery in self.waiting.values_mut() {
             let begun = mem::take(&mut delivery.begun);
-            if begun && named {
+            let is_accused = begun
+                && match death {
+                    Death::Silent => true,
+                    Death::Accused(accused) => {
+                        let me = (self.id, delivery.id);
+                        accused.calls.iter().any(|it| (u64::from(it.sub), it.id) == me)
+                    }
+                };
+            if is_accused && is_clear {
                 delivery.charge_death();
             }
-            delivery.accused |= begun;
+            delivery.accused |= is_accused;
             let charged = delivery.history.last().is_some_and(|last| last.death);
             delivery.suspect = delivery.accused || charged;
             delivery.known = delivery.attempts > 0 || delivery.redrives > 0;

@@ -1,6 +1,6 @@
 //! What happens to a broker, and what was seen of it.
 
-use patchbay_bus::{Fault, SubscriptionSpec};
+use patchbay_bus::{Death, Fault, SubscriptionSpec};
 
 use crate::{delivery::Facts, subscription::Share};
 
@@ -150,8 +150,9 @@ pub enum Event {
     Redrive(u64),
     /// A dead letter is deleted.
     Purge(u64),
-    /// The host dies, all that it said was written down, and the next life begins.
-    Death,
+    /// The host dies, all that it said was written down, and the next life begins with what is known
+    /// of the death.
+    Death(Death),
 }
 
 /// A message to publish.

@@ -111,7 +111,7 @@ fn apply(state: &mut State, event: &Event, now: Moment) -> Result<Vec<Effect>, S
         }
         Event::Redrive(number) => return Ok(vec![state.redrive(*number, now)]),
         Event::Purge(number) => return Ok(vec![state.purge(*number)]),
-        Event::Death => state.die(now),
+        Event::Death(death) => state.die(death, now),
     }
     Ok(Vec::new())
 }

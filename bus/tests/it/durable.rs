@@ -21,8 +21,8 @@ mod suspended;
 use std::{sync::Arc, time::Duration};
 
 use patchbay_bus::{
-    Broker, BrokerConfig, Clock, Delivery, DurabilityRule, Level, ManualClock, Outgoing, Publisher,
-    Seat, Split, Subscription, SubscriptionSpec, Verdict,
+    Broker, BrokerConfig, Clock, Death, Delivery, DurabilityRule, Level, ManualClock, Outgoing,
+    Publisher, Seat, Split, Subscription, SubscriptionSpec, Verdict,
 };
 use patchbay_journal::{Journal, JournalConfig, Moment};
 use patchbay_wire::TopicPattern;
@@ -66,7 +66,8 @@ impl Life {
     }
 
     fn with(config: BrokerConfig) -> Life {
-        Life::open(Disk::default(), Arc::new(ManualClock::new()), config, journal_config())
+        let clock = Arc::new(ManualClock::new());
+        Life::open(Disk::default(), clock, config, journal_config(), &Death::Silent)
     }
 
     fn open(
@@ -74,10 +75,11 @@ impl Life {
         clock: Arc<ManualClock>,
         config: BrokerConfig,
         journal: JournalConfig,
+        death: &Death,
     ) -> Life {
         let now = Moment { unix_ns: clock.unix_ns(), mono_ns: clock.now_ns() };
         let opened = Journal::open(Arc::new(disk.clone()), journal.clone(), now).unwrap();
-        let broker = Broker::open(config.clone(), clock.clone(), Some(opened), 7).unwrap();
+        let broker = Broker::open_after(config.clone(), clock.clone(), opened, death, 7).unwrap();
         let publisher = broker.publisher("test");
         Life { disk, clock, broker, publisher, config, journal }
     }
@@ -89,19 +91,24 @@ impl Life {
 
     /// The process dies, and the next one starts.
     fn die(self) -> Life {
+        self.die_of(&Death::Silent)
+    }
+
+    /// The same where something is known of it.
+    fn die_of(self, death: &Death) -> Life {
         let disk = self.snapshot();
-        self.next(disk)
+        self.next(disk, death)
     }
 
     /// The power goes, and comes back.
     fn lose_power(self) -> Life {
         let disk = self.disk.copy(true);
-        self.next(disk)
+        self.next(disk, &Death::Silent)
     }
 
-    fn next(self, disk: Disk) -> Life {
+    fn next(self, disk: Disk, death: &Death) -> Life {
         let Life { clock, config, journal, .. } = self;
-        Life::open(disk, clock, config, journal)
+        Life::open(disk, clock, config, journal, death)
     }
 
     fn subscribe(

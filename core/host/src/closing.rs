@@ -81,6 +81,9 @@ async fn run(shared: &Shared, began: Instant, limit: Duration) -> ShutdownReport
     context.promises.close();
     // 6. The journal, last of all: it says that everything is on the disk.
     let kept = close_journal(context).await;
+    if let Some(crash) = &context.crash {
+        crash.end();
+    }
     // 7. The folder of libraries is the next host's, unless one of them is still mapped here.
     let quarantined = is_anything_mapped(context);
     if !quarantined && let Err(error) = context.store.release() {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use patchbay_bus::{Broker, Clock};
+use patchbay_interpose::crash::record::CrashRecord;
 use patchbay_lifecycle::{Change, Generation, Now, PluginName, State};
 use patchbay_loader::{Loader, Store};
 use patchbay_pool::Monitor;
@@ -41,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) monitor: Monitor,
     pub(crate) record: Record,
+    /// What the next host will know of the death of this one; `None` where there was no room for it.
+    pub(crate) crash: Option<Arc<CrashRecord>>,
     pub(crate) events: EventDesk,
     pub(crate) audit: Audit,
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
@@ -69,6 +72,7 @@ pub(crate) struct Parts {
     /// The first of the generations for instances that no plan asked for.
     pub(crate) spare: u64,
     pub(crate) record: Record,
+    pub(crate) crash: Option<Arc<CrashRecord>>,
 }
 
 /// Where the host is in its life.
@@ -103,6 +107,7 @@ impl Context {
             store: parts.store,
             monitor: parts.monitor,
             record: parts.record,
+            crash: parts.crash,
             snapshot: watch::Sender::default(),
             promises: parts.promises,
             closing: watch::Sender::new(false),

@@ -289,7 +289,11 @@ impl Executor {
         let retired = tokio::task::spawn_blocking(move || instance.retire(&limits)).await;
         self.station.spans.forget(generation.0);
         match retired {
-            Ok(Retired::Unmapped | Retired::Before) => {}
+            Ok(Retired::Unmapped | Retired::Before) => {
+                if let Some(crash) = &self.context.crash {
+                    crash.forget(generation.0);
+                }
+            }
             // It asked for it.
             Ok(Retired::Quarantined(QuarantineReason::UnloadNever)) => {}
             Ok(Retired::Quarantined(reason)) => {

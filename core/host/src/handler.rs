@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use patchbay_interpose::crash::record::CrashRecord;
 use patchbay_loader::{Instance, LaneLimits};
 use patchbay_pool::{Feed, HandOff, Handler, LaneId};
 
@@ -17,6 +18,7 @@ pub(crate) struct LibraryHandler {
     pub(crate) limits: LaneLimits,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) watched: Watched,
+    pub(crate) crash: Option<Arc<CrashRecord>>,
 }
 
 // === impl LibraryHandler ===
@@ -25,10 +27,12 @@ impl Handler for LibraryHandler {
     fn run(&self, lane: LaneId, feed: &mut Feed) {
         let plugin = &self.instance.facts().name;
         let _up = self.lanes.enter(lane.index, feed.handle());
+        let generation = self.instance.generation();
+        let record = self.crash.as_ref().map(|crash| crash.lane(generation, lane.index));
         let source = if self.instance.facts().own_loop {
-            FeedSource::of_own_loop(feed, &self.watched)
+            FeedSource::of_own_loop(feed, &self.watched, record)
         } else {
-            Ok(FeedSource::of_host_loop(feed, &self.watched))
+            Ok(FeedSource::of_host_loop(feed, &self.watched, record))
         };
         match source {
             Ok(mut source) => {

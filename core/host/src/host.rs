@@ -59,7 +59,8 @@ impl Host {
             make_folder(folder)?;
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let Opened { record, journal, recovered } = journal::open(&settings, &*clock)?;
+        let Opened { record, journal, recovered, death, culprit, crash } =
+            journal::open(&settings, &*clock)?;
         let store = Store::open(&paths.store).map_err(|source| StartError::Store {
             path: paths.store.clone(),
             source: Box::new(source),
@@ -77,9 +78,10 @@ impl Host {
             ..BrokerConfig::default()
         };
         let seed = uuid::Uuid::new_v4().as_u64_pair().1;
-        let broker =
-            Broker::open(config, clock, Some((journal, recovered)), seed).map_err(|source| {
-                StartError::Recovery { path: paths.journal.clone(), source: Box::new(source) }
+        let broker = Broker::open_after(config, clock, (journal, recovered), &death, seed)
+            .map_err(|source| StartError::Recovery {
+                path: paths.journal.clone(),
+                source: Box::new(source),
             })?;
         let thread = |thread| move |source| StartError::Thread { thread, source };
         broker.start_timer().map_err(thread("timer"))?;
@@ -88,7 +90,7 @@ impl Host {
         let settings = Arc::new(settings);
         let first = HOSTS.fetch_add(1, SeqCst) * GENERATIONS_EACH;
         let folder = transit::folder(&settings);
-        let promises = Promises::open(&folder)
+        let promises = Promises::open(&folder, culprit)
             .map_err(|source| StartError::Folder { path: folder, source })?;
         let folder = settings.paths.store.with_file_name("operations");
         let (operations, unfinished) = Operations::open(&folder, broker.clock().unix_ns())
@@ -100,6 +102,7 @@ impl Host {
             store,
             monitor,
             record,
+            crash,
             promises: Arc::new(promises),
             spare: first + GENERATIONS_EACH / 2,
         };

@@ -10,7 +10,8 @@ use std::{
     time::Instant,
 };
 
-use patchbay_bus::{Broker, Clock, DedupBound, DurabilityRule, Level};
+use patchbay_bus::{Broker, Clock, Death, DedupBound, DurabilityRule, Level};
+use patchbay_interpose::crash::record::CrashRecord;
 use patchbay_journal::{
     Damage, DiskStorage, Journal, JournalConfig, JournalState, Moment, OnCorruption, Recovered,
 };
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use self::deed::Deed;
 use crate::{
+    crash::{self, Culprit, Inquest},
     error::StartError,
     settings::{self, JournalSettings, Settings},
     view::{DamageView, DedupView, JournalView, LevelRule, RecoveryView},
@@ -38,6 +40,10 @@ pub(crate) struct Opened {
     pub(crate) record: Record,
     pub(crate) journal: Arc<Journal>,
     pub(crate) recovered: Recovered,
+    /// How the host before died.
+    pub(crate) death: Death,
+    pub(crate) culprit: Option<Culprit>,
+    pub(crate) crash: Option<Arc<CrashRecord>>,
 }
 
 /// How well the host keeps what it accepts.
@@ -67,6 +73,9 @@ pub(crate) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, Sta
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = &recovered.report;
     deed.compare(folder, journal.id(), !report.damage.is_empty())?;
+    let path = settings.paths.store.with_file_name("crash");
+    let Inquest { death, culprit, view } = crash::inquire(&path, &journal);
+    let crash = crash::begin(&path, &journal);
     let tried = recovered.subs.iter().flat_map(|sub| &sub.tried);
     let recovery = RecoveryView {
         orderly: report.orderly,
@@ -80,12 +89,13 @@ pub(crate) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, Sta
         dead_letters: recovered.dead.len() as u64,
         torn_bytes: report.torn_bytes,
         damage: report.damage.len() as u64,
+        death: view,
     };
     tell(&recovery, &report.damage);
     let folder = folder.display().to_string();
     let record =
         Record { journal: Arc::clone(&journal), folder, recovery, closed: OnceLock::new() };
-    Ok(Opened { record, journal, recovered })
+    Ok(Opened { record, journal, recovered, death, culprit, crash })
 }
 
 /// The recovery report, in the log.

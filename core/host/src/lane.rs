@@ -13,6 +13,7 @@ use std::{
 
 use patchbay_abi::source::op as abi_op;
 use patchbay_bus::{Clock, Fault, FaultClass, Verdict};
+use patchbay_interpose::crash::{Call as Recorded, lane::LaneRecord};
 use patchbay_loader::{self as loader, Call, Handed, LaneSource};
 use patchbay_pool::{self as pool, Feed, OpOutcome, Token};
 
@@ -35,28 +36,43 @@ pub(crate) struct FeedSource<'a> {
     bell: RawFd,
     observer: LaneObserver,
     clock: Arc<dyn Clock>,
+    /// Where it says what it is at.
+    record: Option<LaneRecord>,
 }
 
 // === impl FeedSource ===
 
 impl<'a> FeedSource<'a> {
     /// For a lane on which the host's own loop runs: it waits by the feed, and has no bell.
-    pub(crate) fn of_host_loop(feed: &'a mut Feed, watch: &Watched) -> FeedSource<'a> {
-        FeedSource::new(feed, NO_BELL, watch)
+    pub(crate) fn of_host_loop(
+        feed: &'a mut Feed,
+        watch: &Watched,
+        record: Option<LaneRecord>,
+    ) -> FeedSource<'a> {
+        FeedSource::new(feed, NO_BELL, watch, record)
     }
 
     /// For a lane on which the library's own loop runs, which is told by the bell.
     ///
     /// # Errors
     /// The system has no descriptor left for the bell.
-    pub(crate) fn of_own_loop(feed: &'a mut Feed, watch: &Watched) -> io::Result<FeedSource<'a>> {
+    pub(crate) fn of_own_loop(
+        feed: &'a mut Feed,
+        watch: &Watched,
+        record: Option<LaneRecord>,
+    ) -> io::Result<FeedSource<'a>> {
         let bell = feed.bell()?.as_raw_fd();
-        Ok(FeedSource::new(feed, bell, watch))
+        Ok(FeedSource::new(feed, bell, watch, record))
     }
 
-    fn new(feed: &'a mut Feed, bell: RawFd, watch: &Watched) -> FeedSource<'a> {
+    fn new(
+        feed: &'a mut Feed,
+        bell: RawFd,
+        watch: &Watched,
+        record: Option<LaneRecord>,
+    ) -> FeedSource<'a> {
         let observer = LaneObserver::new(Arc::clone(&watch.observer));
-        FeedSource { feed, bell, observer, clock: Arc::clone(&watch.clock) }
+        FeedSource { feed, bell, observer, clock: Arc::clone(&watch.clock), record }
     }
 }
 
@@ -79,6 +95,15 @@ impl LaneSource for FeedSource<'_> {
             pool::Begin::Go(handed) => {
                 let call = || (handed.message().id(), handed.subscription());
                 self.observer.begins(token, call, || self.clock.now_ns());
+                if let Some(record) = &mut self.record {
+                    let call = Recorded {
+                        subscription: handed.queue(),
+                        delivery: handed.id(),
+                        attempt: handed.attempt(),
+                        is_durable: handed.is_durable(),
+                    };
+                    record.begin(token, call);
+                }
                 loader::Begin::Go(Handed {
                     message: handed.message(),
                     id: handed.id(),
@@ -94,21 +119,43 @@ impl LaneSource for FeedSource<'_> {
 
     fn suspend(&mut self, token: u64) {
         self.feed.suspend(Token::from_raw(token));
+        self.rests(token);
+    }
+
+    fn resumes(&mut self, token: u64) {
+        if let Some(record) = &mut self.record {
+            record.resume(token);
+        }
+    }
+
+    fn rests(&mut self, token: u64) {
+        if let Some(record) = &mut self.record {
+            record.suspend(token);
+        }
     }
 
     #[inline]
     fn complete(&mut self, token: u64, outcome: loader::Outcome) {
         let outcome = self.observer.ends(token, outcome, || self.clock.now_ns());
         self.feed.complete(Token::from_raw(token), settled(outcome));
+        // Last: what the library answered is looked at until here.
+        if let Some(record) = &mut self.record {
+            record.end(token);
+        }
     }
 
     fn next_op(&mut self) -> loader::NextOp {
         match self.feed.next_op() {
-            pool::NextOp::Call(call) => loader::NextOp::Some(loader::Op {
-                id: call.id,
-                which: which(call.op),
-                arg: call.arg,
-            }),
+            pool::NextOp::Call(call) => {
+                if let Some(record) = &mut self.record {
+                    record.begin_control(call.id);
+                }
+                loader::NextOp::Some(loader::Op {
+                    id: call.id,
+                    which: which(call.op),
+                    arg: call.arg,
+                })
+            }
             pool::NextOp::Empty => loader::NextOp::Empty,
             pool::NextOp::Closed => loader::NextOp::Closed,
         }
@@ -116,6 +163,9 @@ impl LaneSource for FeedSource<'_> {
 
     fn op_done(&mut self, id: u64, outcome: loader::Outcome) {
         self.feed.op_done(id, answered(outcome));
+        if let Some(record) = &mut self.record {
+            record.end_control();
+        }
     }
 
     fn cancelled(&mut self, call: Call) -> bool {

@@ -7,6 +7,7 @@ mod actors;
 mod audit;
 mod closing;
 mod context;
+mod crash;
 mod dice;
 mod events;
 mod executor;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use patchbay_interpose::crash::record::Named;
 use patchbay_lifecycle::{FailureKind, Generation, Lasting, Refusal};
 use patchbay_loader::{LaneLimits, LoadLimits, LoadProblem, RetireLimits};
 use patchbay_manifest::Manifest;
@@ -58,6 +59,16 @@ pub(crate) fn open(
         lanes: Arc::clone(&lanes),
         observer: Arc::clone(&observer),
     }));
+    if let Some(crash) = &context.crash {
+        let facts = &prepared.facts;
+        crash.know(&Named {
+            generation: generation.0,
+            plugin: station.name().to_string(),
+            version: manifest.version.to_string(),
+            library: facts.library.0,
+            config: facts.config.0,
+        });
+    }
     let config = Value::Object(prepared.config.clone()).to_string();
     let limits = LoadLimits {
         deadline: context.settings.limits.load_timeout,
@@ -66,6 +77,9 @@ pub(crate) fn open(
         ..LoadLimits::default()
     };
     let instance = context.loader.load(copy, services, &config, &limits).map_err(|error| {
+        if let Some(crash) = &context.crash {
+            crash.forget(generation.0);
+        }
         let lasting = match error.problem {
             LoadProblem::Keys { .. }
             | LoadProblem::NoThread(_)
@@ -84,9 +98,10 @@ pub(crate) fn open(
     }
     let (min_workers, max_workers) = (pool_config.min_workers, pool_config.max_workers);
     let limits = LaneLimits { concurrency: pool_config.concurrency, batch: pool_config.batch };
+    let crash = context.crash.clone();
     let watched = Watched { observer: Arc::clone(&observer), clock: Arc::clone(&context.clock) };
     let handler =
-        Arc::new(LibraryHandler { instance: Arc::clone(&instance), limits, lanes, watched });
+        Arc::new(LibraryHandler { instance: Arc::clone(&instance), limits, lanes, watched, crash });
     let spec = PoolSpec {
         name: station.name().as_str().into(),
         generation: generation.0,

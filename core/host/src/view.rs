@@ -21,8 +21,8 @@ pub use self::{
         Published, SeenMessage, ShutdownReport, TopicView, UnfinishedPlugin,
     },
     journal::{
-        AttachedView, DamageView, DedupView, JournalView, LevelRule, OrphanView, PurgedView,
-        RecoveryView,
+        AttachedView, DamageView, DeathView, DedupView, JournalView, LevelRule, OrphanView,
+        PurgedView, RecoveryView,
     },
     life::{DeliveryLife, LifeRecord, MessageLife},
     operation::{LetterProblem, OperationPlan, OperationView, PlannedLetter},

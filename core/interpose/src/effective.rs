@@ -34,7 +34,7 @@ pub enum NotEffective {
 #[cfg(hooked)]
 pub fn effective() -> Result<(), NotEffective> {
     for (function, ours) in hooks::addresses() {
-        // The four names are short and contain no NUL.
+        // The names are short and contain no NUL.
         let name = CString::new(function).unwrap_or_default();
         if glibc::lookup(libc::RTLD_DEFAULT, &name) != ours {
             return Err(NotEffective::NotExported { function });

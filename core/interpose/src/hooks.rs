@@ -13,6 +13,7 @@ use std::{
 use libc::{pthread_attr_t, pthread_key_t, pthread_t};
 
 use crate::{
+    crash::stamp,
     destructors::{self, Entry},
     glibc, keys,
     range::Range,
@@ -22,6 +23,7 @@ use crate::{
 type Destructor = unsafe extern "C" fn(*mut c_void);
 type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
+type Exit = unsafe extern "C" fn(c_int) -> !;
 type KeyCreate = unsafe extern "C" fn(*mut pthread_key_t, Option<Destructor>) -> c_int;
 type KeyDelete = unsafe extern "C" fn(pthread_key_t) -> c_int;
 type Register = unsafe extern "C" fn(Destructor, *mut c_void, *mut c_void) -> c_int;
@@ -43,19 +45,43 @@ struct Boot {
     slot: Option<&'static Slot>,
 }
 
+/// Status of a process whose library has called `exit` (promise P-33).
+const EXITED: c_int = 70;
+
+static REAL_EXIT: AtomicUsize = AtomicUsize::new(0);
 static REAL_KEY_CREATE: AtomicUsize = AtomicUsize::new(0);
 static REAL_KEY_DELETE: AtomicUsize = AtomicUsize::new(0);
 static REAL_REGISTER: AtomicUsize = AtomicUsize::new(0);
 static REAL_THREAD_CREATE: AtomicUsize = AtomicUsize::new(0);
 
 /// Addresses of the hooks, by their names.
-pub(crate) fn addresses() -> [(&'static str, usize); 4] {
+pub(crate) fn addresses() -> [(&'static str, usize); 5] {
     [
+        ("exit", exit as *const () as usize),
         ("pthread_key_create", pthread_key_create as *const () as usize),
         ("pthread_key_delete", pthread_key_delete as *const () as usize),
         ("__cxa_thread_atexit_impl", __cxa_thread_atexit_impl as *const () as usize),
         ("pthread_create", pthread_create as *const () as usize),
     ]
+}
+
+/// A library that calls it would end a running host as if all were well.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn exit(status: c_int) -> ! {
+    if stamp::exits() {
+        const WORDS: &[u8] = b"patchbay: a plugin called exit(): the host ends with status 70\n";
+        // SAFETY: both: readable bytes, and no precondition. No exit handler runs: those of
+        // libraries would find their threads alive.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, WORDS.as_ptr().cast(), WORDS.len());
+            libc::_exit(EXITED)
+        }
+    }
+    let real = glibc::next(&REAL_EXIT, c"exit");
+    // SAFETY: the address is that of glibc's function of this name and type.
+    let real = unsafe { mem::transmute::<usize, Exit>(real) };
+    // SAFETY: the caller's argument is passed on.
+    unsafe { real(status) }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -1,13 +1,15 @@
-//! Hooks of the executable that account for what a library leaves behind.
+//! Hooks of the executable that account for what a library leaves behind, and the record of what it
+//! takes with it.
 //!
 //! A library can be unmapped safely only when none of its threads, thread-local destructors and
 //! `pthread` keys are left, and glibc tells nobody how many there are. This crate defines four
 //! functions of glibc in the executable, where every library that is loaded later finds them
-//! first; each writes down what it sees and goes on to the real one.
+//! first; each writes down what it sees and goes on to the real one. A fifth is `exit`: a library that
+//! calls it under a running host leaves its name, and the process ends with a status that says so.
 //!
 //! Reading order: [`range`] (which addresses are a library's) → [`keys`] → [`destructors`] →
 //! [`threads`] (what was written down) → `hooks` (who writes it) → [`effective`](fn@effective)
-//! (whether the hooks are in force in this process).
+//! (whether the hooks are in force in this process). [`crash`] has a page of its own.
 //!
 //! Rules kept in every hook:
 //!
@@ -26,6 +28,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("patchbay-interpose reads the link map of Linux");
 
+pub mod crash;
 pub mod destructors;
 mod effective;
 #[cfg(hooked)]

@@ -107,7 +107,6 @@ pub(crate) fn lost() -> usize {
 }
 
 /// The mark of the calling thread.
-#[cfg(hooked)]
 pub(crate) fn mark() -> u64 {
     GENERATION.get()
 }

@@ -3,12 +3,14 @@
 //! Reading order: [`state`], [`identity`], [`cause`], [`failure`] (words) → [`observed`] and
 //! [`mod@plan`] (what is, what to do) → [`planner`] → [`restart`], [`health`], [`order`] (rules) →
 //! [`track`] (one plugin) → [`fleet`] (all of them). Each module imports only from those before it.
-//! [`transition`] stands beside them: how one version of a plugin takes over from another.
+//! [`transition`] stands beside them: how one version of a plugin takes over from another; and so does
+//! [`mod@blame`]: whose call has ended a process.
 //!
 //! **Absent on purpose.** No runtime, no I/O, no clock, no random numbers: time and dice come as
 //! arguments. That is what lets property tests run ten thousand lives of a fleet in a second.
 #![forbid(unsafe_code)]
 
+pub mod blame;
 pub mod cause;
 pub mod failure;
 pub mod fleet;

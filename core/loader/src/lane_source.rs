@@ -6,7 +6,8 @@
 //!
 //! The life of a delivery on a lane: [`next`](LaneSource::next) names it by a token →
 //! [`begin`](LaneSource::begin) claims it right before the call → perhaps
-//! [`suspend`](LaneSource::suspend) → [`complete`](LaneSource::complete), exactly once for each
+//! [`suspend`](LaneSource::suspend), [`resumes`](LaneSource::resumes) and
+//! [`rests`](LaneSource::rests) in turn → [`complete`](LaneSource::complete), exactly once for each
 //! that was begun. A token that was named and not begun is simply dropped: the source gives it
 //! back.
 
@@ -27,6 +28,12 @@ pub trait LaneSource {
 
     /// The call did not end at once: others are begun before [`complete`](LaneSource::complete).
     fn suspend(&mut self, token: u64);
+
+    /// The library is about to be called again for a delivery that was suspended.
+    fn resumes(&mut self, _token: u64) {}
+
+    /// It was, and is not done.
+    fn rests(&mut self, _token: u64) {}
 
     /// Settles a delivery that was begun. Late tokens (the delivery was written off meanwhile) are
     /// not an error.

@@ -244,12 +244,18 @@ impl<'a, S: LaneSource> SlotLoop<'a, S> {
         for slot in to_poll.drain(..) {
             let Some(call) = self.slots.pending(slot) else { continue };
             any = true;
+            if let Call::Delivery(token) = call {
+                self.source.resumes(token);
+            }
             let mut raw = abi::Outcome::EMPTY;
             // SAFETY: the slot holds a call of this library that waits.
             let state = unsafe {
                 (self.table.poll)(self.slots.memory(slot), self.slots.waker(slot), &raw mut raw)
             };
             if state == abi::state::PENDING {
+                if let Call::Delivery(token) = call {
+                    self.source.rests(token);
+                }
                 continue;
             }
             let limit = match call {
@@ -275,6 +281,9 @@ impl<'a, S: LaneSource> SlotLoop<'a, S> {
             let Some(call) = self.slots.pending(slot) else { continue };
             if self.source.cancelled(call) {
                 any = true;
+                if let Call::Delivery(token) = call {
+                    self.source.resumes(token);
+                }
                 // SAFETY: the slot holds a call of this library that waits; it is over after this.
                 unsafe { (self.table.cancel)(self.slots.memory(slot)) };
                 self.end(slot, Outcome::Cancelled);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use patchbay_bus::{Broker, BrokerConfig, Clock, ManualClock};
-use patchbay_journal::{Journal, JournalConfig, Moment, SimStorage};
+use patchbay_bus::{Accused, Broker, BrokerConfig, Clock, Death, ManualClock};
+use patchbay_journal::{Journal, JournalConfig, Moment, SimStorage, Target};
 use patchbay_model::{Event, Share};
 
 use crate::{
@@ -28,6 +28,7 @@ impl Record {
         storage: SimStorage,
         config: &BrokerConfig,
         clock: &Arc<ManualClock>,
+        death: &Death,
         seed: u64,
     ) -> Result<(Broker, Record), Disagreement> {
         let journal_config = JournalConfig {
@@ -43,8 +44,8 @@ impl Record {
         let now = Moment { unix_ns: clock.unix_ns(), mono_ns: clock.now_ns() };
         let (journal, found) = Journal::open(Arc::new(storage.clone()), journal_config, now)
             .map_err(|error| format!("the journal does not open: {error:?}"))?;
-        let both = Some((Arc::clone(&journal), found));
-        let broker = Broker::open(config.clone(), clock.clone(), both, seed)
+        let both = (Arc::clone(&journal), found);
+        let broker = Broker::open_after(config.clone(), clock.clone(), both, death, seed)
             .map_err(|error| format!("the broker does not open: {error:?}"))?;
         Ok((broker, Record { journal, storage }))
     }
@@ -83,15 +84,37 @@ impl World {
         self.die(dice)
     }
 
+    /// What the next life gets to know: nothing, who did it, or who may have.
+    fn last_words(&self, dice: &mut Dice) -> Death {
+        let held = |lane: &crate::lane::Lane| {
+            let sub = self.subscriptions[lane.at].id() as u32;
+            let ids = lane.seat.deliveries().iter().map(|delivery| delivery.id());
+            ids.map(|id| Target { sub, id }).collect::<Vec<_>>()
+        };
+        let held: Vec<Target> = self.lanes.iter().flat_map(held).collect();
+        let how = "it was seen".to_owned();
+        match dice.below(3) {
+            0 => Death::Silent,
+            1 if !held.is_empty() => {
+                Death::Accused(Accused { calls: [*dice.pick(&held)].into(), others: 0, how })
+            }
+            _ => {
+                let calls = held.into_iter().filter(|_| dice.one_in(2)).collect();
+                Death::Accused(Accused { calls, others: dice.below(2), how })
+            }
+        }
+    }
+
     fn rise(&mut self, storage: SimStorage, dice: &mut Dice) -> Result<(), Disagreement> {
+        let death = self.last_words(dice);
         self.lanes.clear();
         self.revoked.clear();
         self.causes.clear();
         self.seed = self.seed.wrapping_add(1 << 40);
-        let (broker, record) = Record::open(storage, &self.config, &self.clock, self.seed)?;
+        let (broker, record) = Record::open(storage, &self.config, &self.clock, &death, self.seed)?;
         self.publishers = ["one", "two"].map(|name| broker.publisher(name)).into();
         (self.broker, self.record) = (broker, Some(record));
-        self.tell(&Event::Death)?;
+        self.tell(&Event::Death(death))?;
         let mut ids: Vec<u64> = self.broker.orphans().iter().map(|one| one.id()).collect();
         ids.sort_unstable();
         let must: Vec<u64> = self.state.subscriptions.keys().copied().collect();

@@ -6,8 +6,8 @@ use std::{
 };
 
 use patchbay_bus::{
-    Begin, Broker, BrokerConfig, Clock, ManualClock, Message, Order, Park, Publisher, RedriveError,
-    Split, Subscription, Taken, Verdict,
+    Begin, Broker, BrokerConfig, Clock, Death, ManualClock, Message, Order, Park, Publisher,
+    RedriveError, Split, Subscription, Taken, Verdict,
 };
 use patchbay_model::{Begins, Effect, Event, Limits, Moment, Said, Seen, Share, State, step};
 
@@ -58,8 +58,8 @@ impl World {
         let (broker, record) = if config.durability.is_empty() {
             (Broker::seeded(config.clone(), clock.clone(), seed), None)
         } else {
-            let (broker, record) =
-                Record::open(SimStorage::new(), &config, &clock, seed).expect("a first life");
+            let first = Record::open(SimStorage::new(), &config, &clock, &Death::Silent, seed);
+            let (broker, record) = first.expect("a first life");
             (broker, Some(record))
         };
         let publishers = ["one", "two"].map(|name| broker.publisher(name)).into();

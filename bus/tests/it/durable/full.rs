@@ -29,7 +29,7 @@ fn journal(owed_bytes: usize) -> JournalConfig {
 fn full(owed_bytes: usize, change: impl FnOnce(&mut SubscriptionSpec)) -> Full {
     let disk = Disk::default();
     disk.limit(2 * SEGMENT);
-    let mut life = Life::open(disk, Arc::default(), rules(), journal(owed_bytes));
+    let mut life = Life::open(disk, Arc::default(), rules(), journal(owed_bytes), &Death::Silent);
     life.subscribe("m", |_| {});
     let subscription = life.subscribe("t", change);
     let payload = [b'x'; 1000];

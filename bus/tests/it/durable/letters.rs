@@ -83,7 +83,7 @@ fn a_letter_whose_message_is_damaged_is_known_and_the_others_are_kept() {
     let text = b"the second";
     let at = bytes.windows(text.len()).position(|some| some == text).unwrap();
     file.write_at(at as u64, b"T").unwrap();
-    let life = life.next(disk);
+    let life = life.next(disk, &Death::Silent);
     let letters = life.broker.dead_letters();
     let kept: Vec<u64> = letters.after(0, 9).iter().map(|letter| letter.number).collect();
     assert_eq!(kept, [1, 3]);

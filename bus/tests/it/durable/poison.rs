@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchbay_bus::{Begin, DeadCause, Fault, FaultClass, Park, Taken};
+use patchbay_bus::{Accused, Begin, DeadCause, Death, Fault, FaultClass, Park, Taken};
+use patchbay_journal::Target;
 
 use super::*;
 
@@ -176,4 +177,88 @@ fn nobody_is_charged_with_a_death_that_may_have_been_another_one() {
     assert_eq!(seen, ["a", "b"]);
     let ledger = subscription.ledger();
     assert_eq!((ledger.dead, ledger.delayed), (0, 2), "one failure each");
+}
+
+/// A death in a call of one of these, by their ids at the first subscription.
+fn death_in(ids: &[u64], others: usize) -> Death {
+    let calls = ids.iter().map(|id| Target { sub: 1, id: *id }).collect();
+    Death::Accused(Accused { calls, others, how: "by SIGSEGV".into() })
+}
+
+/// A subscription with these messages.
+fn with_messages(life: &mut Life, payloads: &[&str]) -> Arc<Subscription> {
+    let subscription = life.subscribe("t", |_| {});
+    payloads.iter().for_each(|payload| life.publish(payload));
+    subscription
+}
+
+/// Hands out everything at once to one lane, and begins the first of it.
+fn hand_out(subscription: &Arc<Subscription>, count: usize) -> Seat {
+    let mut seat = seat(subscription, 1);
+    assert_eq!(seat.take(99, Park::No), Taken::Batch(count));
+    seat.begin(0);
+    seat
+}
+
+#[test]
+fn a_named_culprit_is_poison_after_three_deaths_and_nobody_else_is_run_alone() {
+    let mut life = Life::first();
+    let subscription = with_messages(&mut life, &["a", "b", "c", "d"]);
+    let _lane = hand_out(&subscription, 4);
+    // The second: what stood beside it is handed out beside others again.
+    life = life.die_of(&death_in(&[1], 0));
+    for _ in 0..2 {
+        let subscription = life.subscribe("t", |_| {});
+        let mut seat = seat(&subscription, 1);
+        assert_eq!(seat.take(9, Park::No), Taken::Batch(1), "what was charged is run alone");
+        assert_eq!(text(&seat.deliveries()[0]), "b");
+        life = life.die_of(&death_in(&[1], 0));
+    }
+    let letter = life.broker.dead_letters().after(0, 9).remove(0);
+    assert_eq!((letter.cause, letter.attempts, letter.failures), (DeadCause::Poison, 3, 3));
+    assert!(letter.history.iter().all(|failure| failure.reason == "by SIGSEGV"));
+    let seat = hand_out(&life.subscribe("t", |_| {}), 3);
+    let attempts: Vec<_> = seat.deliveries().iter().map(|it| (text(it), it.attempt())).collect();
+    assert_eq!(attempts, [("a", 2), ("c", 2), ("d", 2)], "handed out once before, and uncharged");
+}
+
+#[test]
+fn who_was_cleared_is_no_suspect_of_the_next_death_either() {
+    let mut life = Life::first();
+    let subscription = with_messages(&mut life, &["a", "b"]);
+    let _lane = hand_out(&subscription, 2);
+    let mut life = life.die_of(&death_in(&[], 1));
+    // Nobody comes for them, and nothing is known of the next death.
+    life.flush();
+    life = life.die();
+    hand_out(&life.subscribe("t", |_| {}), 2);
+}
+
+#[test]
+fn of_several_that_ran_each_is_a_suspect_and_none_is_charged() {
+    for (accused, others) in [(&[0, 2][..], 0), (&[0], 1)] {
+        let mut life = Life::first();
+        let subscription = with_messages(&mut life, &["a", "b", "c"]);
+        let _lane = hand_out(&subscription, 3);
+        let life = life.die_of(&death_in(accused, others));
+        let subscription = life.subscribe("t", |_| {});
+        let mut seat = seat(&subscription, 1);
+        for _ in accused {
+            assert_eq!(seat.take(9, Park::No), Taken::Batch(1));
+            assert!(life.broker.dead_letters().after(0, 9).is_empty());
+            seat.begin(0);
+        }
+        assert_eq!(seat.take(9, Park::No), Taken::Batch(3 - accused.len()));
+    }
+}
+
+#[test]
+fn a_death_in_a_call_that_no_journal_knows_makes_nobody_a_suspect() {
+    let mut life = Life::first();
+    let subscription = with_messages(&mut life, &["a", "b"]);
+    let _lane = hand_out(&subscription, 2);
+    // What is named was settled, or was never recorded.
+    let life = life.die_of(&death_in(&[77], 0));
+    let seat = hand_out(&life.subscribe("t", |_| {}), 2);
+    assert!(seat.deliveries().iter().all(|it| it.attempt() == 2));
 }

@@ -106,7 +106,7 @@ fn at_every_write(
         let is_last = life.disk.operations() - before <= n;
         for disk in [life.disk.copy(false), life.disk.copy(true)] {
             let clock = Arc::clone(&life.clock);
-            check(Life::open(disk, clock, rules(), journal_config()), went_well);
+            check(Life::open(disk, clock, rules(), journal_config(), &Death::Silent), went_well);
         }
         if is_last {
             return n;

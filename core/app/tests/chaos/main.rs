@@ -9,6 +9,7 @@ mod arena;
 mod connection;
 mod dice;
 mod ending;
+mod fault;
 mod flow;
 mod full;
 mod kill;

@@ -20,6 +20,7 @@ use patchbay_lifecycle::{
 use super::{answers::Answers, history::Histories, lead::Lead, library};
 use crate::{
     context::Context,
+    crash::Culprit,
     incarnation::Incarnation,
     records::{self, FileRecords, Records},
 };
@@ -34,7 +35,9 @@ pub(crate) struct Promises {
     pub(crate) history: Histories,
     pub(crate) answers: Answers,
     alive: std::path::PathBuf,
-    end: HostEnd,
+    /// Whether the host before died, and whose code was at fault.
+    died: bool,
+    culprit: Option<Culprit>,
     /// Rises when something may be tried again.
     lifts: AtomicU64,
     /// Held while links and settings are changed, or read: nobody sees one without the other.
@@ -69,19 +72,15 @@ struct Promise {
 
 impl Promises {
     /// Opens the records in a folder, and notes that a host runs. Blocks.
-    pub(crate) fn open(folder: &Path) -> io::Result<Promises> {
+    pub(crate) fn open(folder: &Path, culprit: Option<Culprit>) -> io::Result<Promises> {
         let records = FileRecords::open(folder)?;
         let alive = folder.join(ALIVE);
-        let end = if alive.exists() {
-            HostEnd::Died { names_candidate: false }
-        } else {
-            HostEnd::Orderly
-        };
+        let died = alive.exists();
         records::replace_file(&alive, b"")?;
         let (records, history) = (Box::new(records), Histories::open(folder));
         let answers = Answers::open(folder);
         let (lifts, pointing, state) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
-        Ok(Promises { records, history, answers, alive, end, lifts, pointing, state })
+        Ok(Promises { records, history, answers, alive, died, culprit, lifts, pointing, state })
     }
 
     /// The host ends in order.
@@ -143,7 +142,7 @@ impl Promises {
         }
         // The first look in this life: the former one may have ended in the middle.
         let Some(record) = self.read(name)? else { return Ok(None) };
-        let recovery = recover(&record, self.end, now);
+        let recovery = recover(&record, self.end(name, &record), now);
         if recovery.record != record
             && let Err(error) = self.write(name, &recovery.record)
         {
@@ -222,6 +221,17 @@ impl Promises {
         }
         if let Err(error) = self.records.remove(&key) {
             tracing::warn!(plugin = %name, %error, "what a link led to is kept for longer");
+        }
+    }
+
+    /// How the host before ended, as far as this transition is concerned.
+    fn end(&self, name: &PluginName, record: &Record) -> HostEnd {
+        let is_candidate = |it: &Culprit| it.is_candidate(name, &record.spec);
+        match self.died {
+            true => {
+                HostEnd::Died { names_candidate: self.culprit.as_ref().is_some_and(is_candidate) }
+            }
+            false => HostEnd::Orderly,
         }
     }
 

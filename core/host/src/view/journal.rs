@@ -113,6 +113,29 @@ pub struct RecoveryView {
     pub torn_bytes: u64,
     /// Places where the journal is not as it was written: `GET /api/v1/journal/damage` lists them.
     pub damage: u64,
+    /// What the crash record tells of the death of the host before; absent when that ended in order,
+    /// or nothing is known.
+    pub death: Option<DeathView>,
+}
+
+/// How the host before this one died (P-15).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeathView {
+    /// The signal, such as `SIGSEGV`, or `exit()`; absent when nobody was at fault here: it was killed
+    /// from outside.
+    pub cause: Option<String>,
+    /// The plugin whose code was at fault.
+    pub plugin: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Its generation in that host.
+    pub generation: Option<u64>,
+    /// The lane it ran on; absent when it was a thread of its own.
+    pub lane: Option<u32>,
+    /// The durable message that is charged with the death.
+    pub message: Option<String>,
+    /// How many durable messages may have caused it; absent when all that were handed out may.
+    pub suspects: Option<u64>,
 }
 
 /// One place where the journal is not as it was written (P-10).

@@ -21,6 +21,10 @@ use crate::rig::{LONG, Plan, Plugin, Rig, message};
 const TASK: &str = "PATCHBAY_TEST_DIE_IN";
 /// The reason of a request after which the process ends as it should.
 const ORDERLY: &str = "orderly";
+/// What is published for a version to end the process.
+const DIES: &str = "die";
+/// The same for another plugin.
+const DIES_ELSEWHERE: &str = "die elsewhere";
 const BY_ITS_OWN_HAND: &str = "crashes::a_process_that_dies_when_it_is_told_to";
 
 #[derive(Serialize, Deserialize)]
@@ -87,6 +91,11 @@ async fn a_process_that_dies_when_it_is_told_to() {
                 std::fs::write(task.home.join("door"), "").expect("a file");
                 continue;
             }
+            DIES_ELSEWHERE => {
+                let message = message("in.other", DIES);
+                host.publish(message, patchbay_host::Room::Now).await.expect("accepted");
+                continue;
+            }
             payload => {
                 let message = message("in.echo", payload);
                 host.publish(message, patchbay_host::Room::Now).await.expect("accepted");
@@ -147,7 +156,9 @@ fn die(task: Task) {
         assert!(output.status.success(), "it was to end in {phase}: {said}");
         return;
     }
-    assert_eq!(signal, Some(9), "it was to be killed in {phase}: {said}");
+    let dies = task.asks.iter().any(|(_, asked)| asked.starts_with(DIES));
+    let by = if dies { 6 } else { 9 };
+    assert_eq!(signal, Some(by), "it was to be killed in {phase}: {said}");
 }
 
 async fn restarted(home: Home) -> Rig {
@@ -252,6 +263,53 @@ async fn a_host_that_dies_twice_in_a_bake_starts_with_the_old_version() {
     serves(&rig, "1.0.0").await;
     let Standing::Over { outcome } = record(&rig).standing else { panic!("{:?}", record(&rig)) };
     assert_eq!((outcome.kind, &*outcome.cause), (OutcomeKind::RolledBack, "boot_guard"));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_candidate_that_ends_the_host_in_its_bake_is_rolled_back_after_one_death() {
+    let home = home();
+    std::fs::write(home.path().join("gate"), "").expect("a file");
+    die(Task {
+        home: home.path().into(),
+        held: vec![],
+        request: Some(to_two("immediate")),
+        asks: vec![("baking".to_owned(), DIES.to_owned())],
+        // It is dead before.
+        phase: "never".to_owned(),
+        standing: None,
+    });
+    let rig = restarted(home).await;
+    serves(&rig, "1.0.0").await;
+    let record = record(&rig);
+    let Standing::Over { outcome } = &record.standing else { panic!("{record:?}") };
+    assert_eq!((outcome.kind, &*outcome.cause), (OutcomeKind::RolledBack, "boot_guard"));
+    assert_eq!(record.deaths, 1);
+    let death = rig.host.journal().recovery.death.expect("it is known");
+    assert_eq!(death.cause.as_deref(), Some("SIGABRT"));
+    assert_eq!((death.plugin.as_deref(), death.version.as_deref()), (Some("echo"), Some("2.0.0")));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_version_that_ends_the_host_is_not_the_candidate_of_anothers_bake() {
+    let home = home();
+    let other = Plugin::new("other", "1.0.0");
+    home.link("other", &home.install(&other.build(), &other.file_name()));
+    std::fs::write(home.path().join("gate"), "").expect("a file");
+    die(Task {
+        home: home.path().into(),
+        held: vec![],
+        request: Some(to_two("immediate")),
+        asks: vec![("baking".to_owned(), DIES_ELSEWHERE.to_owned())],
+        phase: "never".to_owned(),
+        standing: None,
+    });
+    let rig = restarted(home).await;
+    rig.until("echo", |view| view.version.as_deref() == Some("2.0.0")).await;
+    assert_eq!((record(&rig).standing, record(&rig).deaths), (Standing::CutOver, 1));
+    let death = rig.host.journal().recovery.death.expect("it is known");
+    assert_eq!(death.plugin.as_deref(), Some("other"));
     rig.end().await;
 }
 

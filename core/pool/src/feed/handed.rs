@@ -49,6 +49,16 @@ impl<'a> Handed<'a> {
         self.place.seat.accepted_unix_ns(self.delivery())
     }
 
+    /// The subscription, as the bus names it.
+    pub fn queue(&self) -> u32 {
+        self.place.queue
+    }
+
+    /// Whether a journal has the delivery.
+    pub fn is_durable(&self) -> bool {
+        self.delivery().is_durable()
+    }
+
     /// Number of the subscription within the plugin.
     pub fn subscription(&self) -> u32 {
         self.place.number

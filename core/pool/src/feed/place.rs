@@ -39,6 +39,8 @@ pub(super) struct Place {
     /// Whether its last window had calls that were suspended.
     pub(super) suspends: bool,
     pub(super) total_order: bool,
+    /// Of the subscription, on the bus.
+    pub(super) queue: u32,
     subscription: Arc<Subscription>,
     index: u16,
     window: u32,
@@ -78,6 +80,7 @@ impl Place {
             pace: Pace::new(),
             suspends: false,
             total_order: served.subscription.spec().order == Order::Total,
+            queue: served.subscription.id() as u32,
             subscription: Arc::clone(&served.subscription),
             index,
             window,
