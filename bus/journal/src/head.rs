@@ -58,6 +58,8 @@ pub(crate) struct Head {
     pub(crate) started: bool,
     /// Set while no segment can be made: the reason is a full disk.
     pub(crate) full: bool,
+    /// Bytes of the largest publish that was refused for want of room, until there is some; 0 = none.
+    pub(crate) starved: u64,
     /// An append had to wait for room since a segment was last made.
     pub(crate) hungry: bool,
     /// The keeper sleeps until it is rung.

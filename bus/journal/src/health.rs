@@ -62,12 +62,12 @@ impl Journal {
     pub fn health(&self) -> JournalHealth {
         let shared = &self.shared;
         let (written, synced) = (shared.written.load(Acquire), shared.synced.load(Acquire));
-        let head = lock(&shared.head);
+        let mut head = lock(&shared.head);
         let (room, reserve) = (head.room(), head.reserve);
         let state = match shared.failed.get() {
             Some(failed) => JournalState::Failed(failed.clone()),
             None if head.closed => JournalState::Closed,
-            None if head.full && room <= reserve + reserve / 4 => JournalState::Full,
+            None if head.is_without_room() => JournalState::Full,
             None => JournalState::Ready,
         };
         JournalHealth {

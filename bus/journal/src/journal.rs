@@ -464,6 +464,10 @@ impl Shared {
 
     /// Refuses everything from now on, and leaves word that all was in order.
     fn close(&self, at_unix_ns: u64, observed_ns: u64) -> Result<(), CommitError> {
+        if !lock(&self.head).owed.is_empty() {
+            // It may have waited for the next segment only, and that is made now.
+            self.tend_folder();
+        }
         let last = {
             let mut head = lock(&self.head);
             if !head.closed && !head.owed.is_empty() {

@@ -97,6 +97,7 @@ impl Journal {
             closed: false,
             started: false,
             full: false,
+            starved: 0,
             hungry: false,
             idle: false,
         };

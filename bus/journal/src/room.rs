@@ -73,6 +73,7 @@ impl Wanting<'_> {
                 return Err(AppendError::Closed);
             }
             if head.full || Instant::now() >= end {
+                head.starved = head.starved.max(self.bytes);
                 return Err(AppendError::StorageFull { free: head.room(), reserve: head.reserve });
             }
             head.hungry = true;
@@ -93,6 +94,14 @@ impl fmt::Debug for Wanting<'_> {
 // === impl Head ===
 
 impl Head {
+    /// Whether there is no room for what was refused last, or none that is worth the name.
+    pub(crate) fn is_without_room(&mut self) -> bool {
+        if self.starved > 0 && self.has_room(self.starved) {
+            self.starved = 0;
+        }
+        self.starved > 0 || self.full && self.room() <= self.reserve + self.reserve / 4
+    }
+
     /// Whether a publish of so many bytes finds room, and some others at the same time too.
     fn has_room(&self, bytes: u64) -> bool {
         let size = self.used.back().map_or(0, |used| used.segment.size);

@@ -92,6 +92,42 @@ fn a_volume_that_grows_is_used_without_a_restart() {
 }
 
 #[test]
+fn what_is_owed_when_a_journal_is_closed_is_remembered_if_a_segment_can_be_made() {
+    let storage = SimStorage::new();
+    let (journal, n) = brim(&storage);
+    let target = Target { sub: 1, id: n };
+    let retry = Record::Retry(Retry { target, at_unix_ns: 1, standing: Standing::default() });
+    while journal.health().owed == 0 {
+        journal.record(&retry).expect("it is taken");
+    }
+    journal.record(&done(1, &[end(1, n)])).expect("it is taken");
+    // Nobody has looked for room since there is some.
+    storage.limit(20 * (32 << 10));
+    journal.close(NOW).expect("it closes");
+    let (_, recovered) = open(&storage);
+    assert_eq!(recovered.subs[0].counters.done, n);
+}
+
+#[test]
+fn a_journal_is_full_for_as_long_as_what_it_refused_would_not_fit() {
+    let storage = SimStorage::new();
+    storage.limit(6 * SEGMENT);
+    let (journal, _) = open(&storage);
+    journal.append(&subscribe(1)).expect("append");
+    let mut next = 1;
+    while journal.wanting(SEGMENT / 2).wait().is_ok() {
+        let (targets, bytes) = ([Target { sub: 1, id: next }], payload(next));
+        journal.append(&Record::Publish(publish(next, &targets, &bytes))).expect("append");
+        next += 1;
+    }
+    assert!(journal.wanting(16).wait().is_ok(), "small ones fit");
+    assert!(matches!(journal.health().state, JournalState::Full));
+    storage.limit(12 * SEGMENT);
+    journal.tend();
+    assert!(matches!(journal.health().state, JournalState::Ready));
+}
+
+#[test]
 fn a_record_that_no_segment_takes_is_refused_and_leaves_nothing() {
     let (journal, _) = open(&SimStorage::new());
     journal.append(&subscribe(1)).expect("append");
