@@ -59,7 +59,7 @@ impl Default for BrokerConfig {
         BrokerConfig {
             max_message_bytes: 1 << 20,
             publish_timeout: Duration::from_secs(5),
-            forward_patience: Duration::from_millis(1),
+            forward_patience: Duration::from_millis(10),
             max_hops: 16,
             max_waiters: 1024,
             max_requests: 4096,

@@ -37,6 +37,8 @@ pub const FORWARDED_BY: &str = "Patchbay-Forwarded-By";
 
 /// Headers of a message up to which a forward allocates nothing for them.
 const FEW_HEADERS: usize = 16;
+/// Bytes of names of forwarders for which the room is kept.
+const CHAIN_KEPT: usize = 1024;
 
 /// Publishes on behalf of one principal. One per thread; cheap to keep, not to make.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub struct Publisher {
     stamp: Stamp,
     /// Empty between two publishes: kept for its room.
     ready: VecDeque<Message>,
+    /// Likewise, for who forwarded a message.
+    chain: String,
 }
 
 /// One message to publish.
@@ -101,6 +105,7 @@ impl Publisher {
             ids,
             stamp: Stamp::default(),
             ready: VecDeque::new(),
+            chain: String::new(),
         }
     }
 
@@ -304,12 +309,18 @@ impl Publisher {
         let hops = cause.hops().saturating_add(1);
         self.check_hops(hops)?;
         self.tick();
-        let before = message.header(FORWARDED_BY);
-        let chain = before.map(|before| format!("{before},{}", self.principal));
-        let by = chain.as_deref().unwrap_or(&self.principal);
-        let headers =
-            message.headers().filter(|(name, _)| !name.eq_ignore_ascii_case(FORWARDED_BY));
-        let headers: SmallVec<[_; FEW_HEADERS]> = headers.chain([(FORWARDED_BY, by)]).collect();
+        let mut chain = std::mem::take(&mut self.chain);
+        chain.clear();
+        let mut headers: SmallVec<[_; FEW_HEADERS]> = SmallVec::new();
+        for (name, value) in message.headers() {
+            if !name.eq_ignore_ascii_case(FORWARDED_BY) {
+                headers.push((name, value));
+            } else if chain.is_empty() {
+                chain.extend([value, ","]);
+            }
+        }
+        chain.push_str(&self.principal);
+        headers.push((FORWARDED_BY, &chain));
         let parts = Parts {
             topic,
             key: message.key(),
@@ -321,6 +332,9 @@ impl Publisher {
             hops,
         };
         let message = self.slab.derive(message, &parts);
+        drop(headers);
+        chain.shrink_to(CHAIN_KEPT);
+        self.chain = chain;
         self.check_size(message.size())?;
         Ok(message)
     }

@@ -130,7 +130,53 @@ impl Admission<'_> {
                 return Ok(Published::in_memory(id, 1));
             }
         }
+        let several = 2..=FEW;
+        if several.contains(&route.subscriptions.len())
+            && route.taps.is_empty()
+            && self.start == Start::Now
+        {
+            return match self.append_to_each(&route.subscriptions, message) {
+                Ok(routed) => Ok(Published::in_memory(id, routed)),
+                Err(message) => self.deliver_slowly(route, message, scratch),
+            };
+        }
         self.deliver_slowly(route, message, scratch)
+    }
+
+    /// Appends a message to several inboxes that all have room, if no key has to be asked for. Else
+    /// it comes back, and nothing has happened.
+    #[inline]
+    fn append_to_each(
+        self,
+        subscriptions: &[Arc<Subscription>],
+        message: Message,
+    ) -> Result<u32, Message> {
+        let size = message.size();
+        let mut states: SmallVec<[MutexGuard<'_, InboxState>; FEW]> = SmallVec::new();
+        for subscription in subscriptions {
+            let inbox = &subscription.queue.inbox;
+            let state = inbox.lock();
+            let takes_it = inbox.has_room(&state, size) & !state.is_closed();
+            if !(takes_it & subscription.spec().key_is_at_hand()) {
+                return Err(message);
+            }
+            states.push(state);
+        }
+        let mut nudges: SmallVec<[(usize, Nudge); FEW]> = SmallVec::new();
+        let copies = message.fan_out(subscriptions.len());
+        for (index, ((subscription, mut state), copy)) in
+            subscriptions.iter().zip(states).zip(copies).enumerate()
+        {
+            let key = subscription.spec().key_of(&copy);
+            let nudge = state.push(copy, key, self.now_ns);
+            if nudge.wake.is_some() | nudge.raise {
+                nudges.push((index, nudge));
+            }
+        }
+        for (index, nudge) in nudges {
+            follow(&subscriptions[index], nudge);
+        }
+        Ok(subscriptions.len() as u32)
     }
 
     #[inline]

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// After a wait in vain, so many times as long nobody is waited for.
-const IMPATIENCE: u32 = 100;
+const IMPATIENCE: u32 = 200;
 
 /// A seat's publisher.
 #[derive(Debug, Default)]

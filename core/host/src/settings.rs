@@ -224,7 +224,7 @@ impl Default for Limits {
             payload_bytes: 8 << 20,
             state_bytes: 16 << 20,
             publish_timeout: Duration::from_secs(5),
-            forward_patience: Duration::from_millis(1),
+            forward_patience: Duration::from_millis(10),
             plugins: 1_000,
             log_lines: 1_000,
             log_line_bytes: 8 << 10,

@@ -10,17 +10,19 @@
 
 mod books;
 mod handed;
+mod lull;
 mod op;
 mod pace;
 mod place;
 mod seating;
 
-use std::{hint, io, os::fd::BorrowedFd, sync::Arc, task::Waker};
+use std::{io, os::fd::BorrowedFd, sync::Arc, task::Waker};
 
 use patchbay_bus::{Begin as Claim, Park};
 
 use self::{
     books::Books,
+    lull::Lull,
     place::{Found, Place},
 };
 pub use self::{handed::Handed, op::NextOp};
@@ -33,16 +35,6 @@ use crate::{
     watch::HandOff,
 };
 
-/// Spins after a small window. A lane that outruns its publisher fights it for the queue at every
-/// message; a pause of 1.6 us lets a batch form (measured: 13.6 to 31.9 million per second).
-const LULL_SPINS: u32 = 64;
-/// A window below this is small.
-const LULL_BELOW: u32 = 32;
-/// Spins where messages come so fast that several were there after a short pause: each visit costs
-/// both sides a few lines that move from core to core.
-const LONG_LULL_SPINS: u32 = 256;
-/// Windows from here on, and below the other, are followed by the long pause.
-const LONG_LULL: std::ops::Range<u32> = 8..160;
 /// Deliveries of a hand-out that is begun as a whole.
 pub(crate) const WHOLE_BATCH: u32 = 64;
 
@@ -64,8 +56,7 @@ pub struct Feed {
     windows: Vec<u32>,
     /// Place, size and time of the last hand-out that is not measured yet.
     handed: Option<(usize, u32, u64)>,
-    /// Spins before the next look.
-    lull: u32,
+    lull: Lull,
     /// Something is not settled.
     holding: bool,
     /// The handler was told that there is nothing more.
@@ -112,7 +103,7 @@ impl Feed {
             version: 0,
             windows: vec![],
             handed: None,
-            lull: 0,
+            lull: Lull::default(),
             holding: false,
             leaving: false,
         }
@@ -144,14 +135,13 @@ impl Feed {
             self.refresh();
         }
         self.measure();
-        for _ in 0..std::mem::take(&mut self.lull) {
-            hint::spin_loop();
-        }
+        self.lull.pause();
         let max = u32::try_from(max).unwrap_or(u32::MAX).min(self.pool.config.batch);
         if self.pool.is_taking()
             && max > 0
             && !self.is_full()
-            && let Some(batch) = self.rest(max).or_else(|| self.take(max, Park::No))
+            && let Some(batch) =
+                self.rest(max).or_else(|| self.take(max, Park::No)).or_else(|| self.linger(max))
         {
             return Next::Batch(batch);
         }
@@ -276,7 +266,10 @@ impl Feed {
         if self.holding {
             self.settle_all();
         }
+        let since_ns = self.pool.clock.now_ns();
         self.lane.bell.wait();
+        let now_ns = self.pool.clock.now_ns();
+        self.lull.slept(now_ns.saturating_sub(since_ns), now_ns);
         self.lane.take_alarm();
     }
 
@@ -369,8 +362,7 @@ impl Feed {
                         self.settle_all();
                         return None;
                     }
-                    // A full window says that more is there.
-                    self.lull = if count < limit { lull_after(count) } else { 0 };
+                    self.lull.took(count, limit);
                     add(&self.lane.counters.windows, 1);
                     let batch = place.rest(count.min(max))?;
                     self.turn = at + 1;
@@ -384,6 +376,26 @@ impl Feed {
             }
         }
         None
+    }
+
+    /// Looks a few times more where it does not pay to sleep, if nothing else waits for the lane.
+    fn linger(&mut self, max: u32) -> Option<Batch> {
+        for _ in 0..self.lull.looks() {
+            if self.books.running > 0 || !self.is_free() {
+                return None;
+            }
+            self.lull.linger(&*self.pool.clock);
+            if let Some(batch) = self.take(max, Park::No) {
+                return Some(batch);
+            }
+        }
+        None
+    }
+
+    /// Whether there is nothing but messages to look for.
+    fn is_free(&self) -> bool {
+        let ops = self.lane.id.index == 0 && self.pool.ops_waiting();
+        !ops && self.lane.is_up() && self.pool.is_taking() && self.version == self.pool.version()
     }
 
     /// Says that the lane sleeps, and looks once more.
@@ -452,16 +464,5 @@ impl Drop for Feed {
         }
         self.lane.marks.exit();
         self.lane.marks.hold_nothing();
-    }
-}
-
-/// Spins after a window of that size.
-fn lull_after(count: u32) -> u32 {
-    if LONG_LULL.contains(&count) {
-        LONG_LULL_SPINS
-    } else if count < LULL_BELOW {
-        LULL_SPINS
-    } else {
-        0
     }
 }
