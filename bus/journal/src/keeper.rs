@@ -18,6 +18,9 @@ use crate::{
 /// How often the folder is looked at while the disk is full or segments wait to be freed.
 const FOLDER_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Who is rung again so soon after falling asleep lets a batch form first.
+const SHORT_SLEEP: Duration = Duration::from_micros(20);
+
 /// How the threads are told.
 #[derive(Debug, Default)]
 pub(crate) struct Keeper {
@@ -47,14 +50,20 @@ impl Keeper {
     pub(crate) fn when(&self, number: u64, level: Level, then: Arc<dyn Reached>) {
         let mut bells = lock(&self.bells);
         bells.whens.push(When { number, level, then });
-        bells.tender = true;
-        drop(bells);
-        self.tender.notify_one();
+        self.ring_tender(bells);
     }
 
     pub(crate) fn ring(&self) {
-        lock(&self.bells).tender = true;
-        self.tender.notify_one();
+        self.ring_tender(lock(&self.bells));
+    }
+
+    /// Once until it has looked: whoever publishes one message after the other does not call it for
+    /// each.
+    fn ring_tender(&self, mut bells: MutexGuard<'_, Bells>) {
+        if !std::mem::replace(&mut bells.tender, true) {
+            drop(bells);
+            self.tender.notify_one();
+        }
     }
 
     pub(crate) fn ring_folder(&self) {
@@ -118,8 +127,13 @@ fn tend(shared: &Shared) {
     let mut nothing = false;
     loop {
         let most = (!nothing).then_some(shared.config.flush_interval);
+        let asleep = Instant::now();
         if !shared.keeper.sleep(&shared.keeper.tender, |bells| &mut bells.tender, most) {
             return;
+        }
+        if asleep.elapsed() < SHORT_SLEEP {
+            // Else it takes the publisher's processor for the write of one message, each time.
+            thread::yield_now();
         }
         let due = synced_at.elapsed() >= shared.config.sync_interval;
         shared.tend_buffers(due);
