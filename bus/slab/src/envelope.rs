@@ -173,8 +173,8 @@ impl Envelope {
         unsafe { addr_of_mut!((*head).inline).cast::<*mut Envelope>() }
     }
 
-    /// Brings what is written of every message near, for somebody who writes it (or only reads it)
-    /// soon, as far as the machine can be told. It waits for nothing.
+    /// Brings what is written of every message near, for somebody who writes it (or only reads it, but
+    /// for the line that counts) soon, as far as the machine can be told. It waits for nothing.
     #[inline]
     pub(crate) fn fetch<const TO_WRITE: bool>(envelope: *const Envelope) {
         #[cfg(target_arch = "x86_64")]
@@ -183,7 +183,7 @@ impl Envelope {
             // SAFETY: hints: they read and write nothing that a program can see, wherever they
             // point. A processor that does not know the first one takes it for nothing.
             unsafe {
-                if TO_WRITE {
+                if TO_WRITE || line == HEAD_LINES - 1 {
                     asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags));
                 } else {
                     _mm_prefetch::<_MM_HINT_T0>(at);
