@@ -1,7 +1,12 @@
 //! The bus without a host: lanes made here, which do what the pool's do and hand a message to
 //! nobody.
 
-use std::{hint, sync::Arc, thread, time::Instant};
+use std::{
+    hint,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use patchbay_bus::{
     Begin, Broker, BrokerConfig, Order, Overflow, Park, QueueLimits, Seat, Split, Subscription,
@@ -21,10 +26,13 @@ use super::{TOPIC, publishing::Publishers};
 const GENERATIONS: [u64; 2] = [1, 2];
 const SHARE: f64 = 0.3;
 const SALT: u64 = 42;
-/// As in the pool: a window is over in this time, and a pause follows a small one.
+/// As in the pool: a window is over in this time, a pause follows a small one, and who is woken after
+/// a short sleep looks a few times more before the next.
 const TARGET_NS: f64 = 100_000.0;
 const LULL_SPINS: u32 = 64;
 const LULL_BELOW: usize = 32;
+const SHORT_SLEEP: Duration = Duration::from_micros(20);
+const LOOKS: u32 = 4;
 
 pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
     let Asked { contender, work, length } = *asked;
@@ -96,12 +104,15 @@ impl Lane {
             Err(error) => return eprintln!("no seat: {error}"),
         };
         let (mut limit, mut per_message, mut last) = (16, 1000.0, Instant::now());
+        let mut looks = 0;
         loop {
-            match seat.take(limit, Park::Yes) {
+            match take(&mut seat, limit, looks) {
                 Taken::Closed => return,
                 Taken::Empty { .. } => {
+                    let asleep = Instant::now();
                     thread::park();
                     last = Instant::now();
+                    looks = if last - asleep < SHORT_SLEEP { LOOKS } else { 0 };
                 }
                 Taken::Batch(n) => {
                     self.handle(&mut seat, n);
@@ -134,4 +145,15 @@ impl Lane {
             }
         }
     }
+}
+
+/// The next window. Says that the lane sleeps when nothing was there in so many looks, and one more.
+fn take(seat: &mut Seat, limit: usize, looks: u32) -> Taken {
+    for _ in 0..looks {
+        match seat.take(limit, Park::No) {
+            Taken::Empty { .. } => thread::yield_now(),
+            taken => return taken,
+        }
+    }
+    seat.take(limit, Park::Yes)
 }
