@@ -104,6 +104,11 @@ pub(crate) struct StartArgs {
 
 /// What is asked of a transition that runs.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  patchbay transition pause greeter
+  patchbay transition promote greeter --key release-42
+  patchbay transition rollback greeter")]
 pub(crate) struct AskArgs {
     /// Name of the plugin
     pub(crate) name: PluginName,
