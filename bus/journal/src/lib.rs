@@ -51,6 +51,7 @@
 mod backlog;
 mod books;
 mod clean;
+mod closing;
 mod commit;
 mod config;
 mod damage;

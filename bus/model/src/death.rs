@@ -71,6 +71,15 @@ impl State {
 }
 
 impl Subscription {
+    /// Whether a call whose window is settled has said that its delivery is forwarded: in a journal
+    /// that settles it where it is said.
+    pub(crate) fn is_forwarded(&self, token: u64) -> bool {
+        let mut finished = self.seats.values().flat_map(|seat| &seat.finished);
+        let is_it =
+            |(it, outcome): &(u64, Outcome)| *it == token && matches!(outcome, Outcome::Forwarded);
+        self.recorded && finished.any(is_it)
+    }
+
     /// What lanes hold comes back as begun. Returns how much that was.
     fn cut_off(&mut self) -> usize {
         let mut begun: Vec<Delivery> = Vec::new();

@@ -126,8 +126,10 @@ impl State {
         let open = subscription.open.iter().filter(|(_, call)| call.seat == claim.seat);
         let open: Vec<u64> = open.map(|(token, _)| *token).collect();
         for token in open {
+            let is_forwarded = subscription.is_forwarded(token);
             if let Some(call) = subscription.open.remove(&token) {
-                ended.push((call.delivery, call.generation, taken(token)));
+                let outcome = if is_forwarded { Outcome::Forwarded } else { taken(token) };
+                ended.push((call.delivery, call.generation, outcome));
                 running += 1;
             }
         }
@@ -148,6 +150,7 @@ impl State {
     ) -> Vec<Effect> {
         let Ok(subscription) = self.subscription(at) else { return Vec::new() };
         let mut found = None;
+        let is_forwarded = subscription.is_forwarded(token);
         if let Some(call) = subscription.open.remove(&token) {
             found = Some((call.delivery, call.generation));
         } else {
@@ -164,7 +167,8 @@ impl State {
         let written_off = Effect::WrittenOff(found.is_some());
         let mut effects = Vec::new();
         if let Some((delivery, generation)) = found {
-            let outcome = Outcome::Fault(fault.clone());
+            let fault = Outcome::Fault(fault.clone());
+            let outcome = if is_forwarded { Outcome::Forwarded } else { fault };
             effects.extend(self.conclude(at, delivery, generation, outcome, now));
         }
         effects.push(written_off);
