@@ -7,7 +7,7 @@
 //! and the hook of `exit` *stamp* the record: which lane, which call, which signal.
 //!
 //! Reading order: this page (the format) → [`record`] (the file while a host runs) → [`lane`] (what a
-//! lane writes) → [`stamp`] (what the end writes) → [`found`] (what the next host reads).
+//! lane writes) → `stamp` (what the end writes) → [`found`] (what the next host reads).
 //!
 //! # Format
 //!
