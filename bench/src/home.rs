@@ -72,6 +72,7 @@ impl Home {
             "paths": {
                 "enabled": folder.path().join("plugins/enabled"),
                 "libraries": folder.path().join("plugins/libraries"),
+                "settings": folder.path().join("plugins/settings"),
                 "store": folder.path().join("data/store"),
                 "journal": folder.path().join("data/journal"),
             },
