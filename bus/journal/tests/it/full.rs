@@ -102,7 +102,7 @@ fn what_is_owed_when_a_journal_is_closed_is_remembered_if_a_segment_can_be_made(
     }
     journal.record(&done(1, &[end(1, n)])).expect("it is taken");
     // Nobody has looked for room since there is some.
-    storage.limit(20 * (32 << 10));
+    storage.limit(20 * LARGE);
     journal.close(NOW).expect("it closes");
     let (_, recovered) = open(&storage);
     assert_eq!(recovered.subs[0].counters.done, n);
@@ -145,20 +145,28 @@ fn a_record_that_no_segment_takes_is_refused_and_leaves_nothing() {
     assert_eq!(journal.read(position.place).expect("read").publish().payload, b"small");
 }
 
-/// A journal on a disk for five segments, full of messages of which every tenth has a key, with less
-/// than half of its reserve left. Returns how many there are.
-fn brim(storage: &SimStorage) -> (Arc<Journal>, u64) {
-    const SIZE: u64 = 32 << 10;
-    storage.limit(5 * SIZE + 4096);
+/// Bytes of a segment of the journals below.
+const LARGE: u64 = 32 << 10;
+
+/// A journal on a disk for so many segments, which are as large as its reserve, and a little more.
+fn on_disk_for(segments: u64, storage: &SimStorage) -> Arc<Journal> {
+    storage.limit(segments * LARGE + 4096);
     let config = JournalConfig {
-        segment_bytes: SIZE,
-        reserve_bytes: SIZE,
+        segment_bytes: LARGE,
+        reserve_bytes: LARGE,
         low_water_bytes: 0,
         threads: false,
         ..JournalConfig::default()
     };
     let (journal, _) = Journal::open(Arc::new(storage.clone()), config, NOW).expect("open");
     journal.append(&subscribe(1)).expect("append");
+    journal
+}
+
+/// A journal on a disk for five segments, full of messages of which every tenth has a key, with less
+/// than half of its reserve left. Returns how many there are.
+fn brim(storage: &SimStorage) -> (Arc<Journal>, u64) {
+    let journal = on_disk_for(5, storage);
     let mut n = 0;
     loop {
         let (targets, payload) = ([Target { sub: 1, id: n + 1 }], [7; 300]);
@@ -210,18 +218,8 @@ fn a_few_that_are_left_do_not_keep_a_full_disk_full() {
 
 #[test]
 fn keys_that_are_most_of_what_is_written_leave_their_segments_as_long_as_that_gains_room() {
-    const SIZE: u64 = 32 << 10;
     let storage = SimStorage::new();
-    storage.limit(6 * SIZE + 4096);
-    let config = JournalConfig {
-        segment_bytes: SIZE,
-        reserve_bytes: SIZE,
-        low_water_bytes: 0,
-        threads: false,
-        ..JournalConfig::default()
-    };
-    let (journal, _) = Journal::open(Arc::new(storage.clone()), config, NOW).expect("open");
-    journal.append(&subscribe(1)).expect("append");
+    let journal = on_disk_for(6, &storage);
     let mut n = 0;
     loop {
         let (targets, key) = ([Target { sub: 1, id: n + 1 }], format!("key {n}"));

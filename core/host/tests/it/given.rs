@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use patchbay_host::{HostError, PluginSettings, TransitionRequest};
 use patchbay_lifecycle::transition::{Asked, OutcomeKind};
-use patchbay_testkit::eventually;
+use patchbay_testkit::{eventually, eventually_async};
 use serde_json::{Value, json};
 
 use crate::rig::{LONG, Plan, Plugin, Rig};
@@ -167,15 +167,11 @@ async fn a_file_that_is_changed_by_hand_is_taken_over_and_a_broken_one_is_not() 
     let rig = rig().await;
     let config = async |wanted: &str| {
         rig.until("echo", |view| view.failure.is_none() && view.generation.is_some()).await;
-        let end = tokio::time::Instant::now() + LONG;
-        loop {
+        let look = || async {
             let detail = rig.host.plugin_detail("echo").await.expect("known");
-            if detail.config["says"] == *wanted {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < end, "never {wanted}: {:?}", detail.config);
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+            (detail.config["says"] == *wanted).then_some(())
+        };
+        eventually_async(wanted, LONG, look).await;
     };
     std::fs::write(file(&rig), json!({"config": {"says": "two"}}).to_string()).expect("written");
     config("two").await;

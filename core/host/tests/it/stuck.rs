@@ -1,11 +1,18 @@
 //! Transitions in which a version does not come back: a candidate on trial, and the old version
 //! while it drains, or while it is kept ready. A "hang" lasts until the gate is there.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+};
 
 use patchbay_host::TransitionRequest;
 use patchbay_lifecycle::transition::{Asked, OutcomeKind, Report};
-use patchbay_testkit::eventually;
+use patchbay_testkit::{eventually, eventually_async};
 use serde_json::json;
 
 use crate::rig::{LONG, Plan, Plugin, Rig};
@@ -51,13 +58,15 @@ async fn a_candidate_that_hangs_on_trial_is_taken_back_and_costs_no_message() {
         ..TransitionRequest::default()
     };
     rig.host.transition_start("echo", request, "test").await.expect("it begins");
-    let mut accepted = 0;
-    let ended = || rig.host.transition("echo").ok()??.ended_unix_ns;
-    while ended().is_none() {
+    let accepted = AtomicU64::new(0);
+    // A step is judged by messages, so they come until the end.
+    let publish_on = || async {
         rig.publish("in.echo", "ack").await;
-        accepted += 1;
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+        accepted.fetch_add(1, SeqCst);
+        rig.host.transition("echo").ok()??.ended_unix_ns
+    };
+    eventually_async("the end of the transition", LONG, publish_on).await;
+    let accepted = accepted.into_inner();
     let outcome = over(&rig).outcome.clone().expect("over");
     assert_eq!(outcome.kind, OutcomeKind::RolledBack, "{outcome}");
     rig.until("echo", |view| view.version.as_deref() == Some("1.0.0")).await;
