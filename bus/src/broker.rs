@@ -395,7 +395,15 @@ impl Inner {
             solo: Arc::clone(&self.solo),
         };
         let subscription = Subscription::create(id, spec, queue, context);
-        lock(&self.living).push(Arc::downgrade(&subscription));
+        let mut living = lock(&self.living);
+        if living.len() == living.capacity() {
+            // What is over keeps its memory until it is forgotten here: before the list grows.
+            living.retain(|each| each.strong_count() > 0);
+            let half_free = living.len();
+            living.reserve(half_free + 1);
+        }
+        living.push(Arc::downgrade(&subscription));
+        drop(living);
         subscription
     }
 

@@ -3,12 +3,15 @@
 //! Literal patterns are in a map, patterns with wildcards in a trie over tokens; both are changed in
 //! place, so that the millionth subscription costs what the first did. A publisher comes here once a
 //! topic and remembers what it found; every change raises a version, by which it notices that what
-//! it remembers is out of date.
+//! it remembers is out of date. Whoever looks touches the memory of the routes, and none of the
+//! subscriptions that it finds under a single pattern.
 
+mod arena;
+mod listeners;
 mod trie;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -16,7 +19,10 @@ use foldhash::fast::FixedState;
 use patchbay_wire::{Topic, TopicPattern};
 use smallvec::SmallVec;
 
-use self::trie::Trie;
+use self::{
+    listeners::{Listener, Listeners},
+    trie::Trie,
+};
 use crate::{durability::Level, subscription::Subscription, tap::Sink};
 
 /// Where messages of one topic go.
@@ -29,36 +35,21 @@ pub(crate) struct Route {
     pub(crate) level: Level,
 }
 
-/// Somebody who wants what a pattern matches.
-#[derive(Clone, Debug)]
-enum Listener {
-    Subscription(Arc<Subscription>),
-    Tap(Arc<Sink>),
-}
-
 /// Everybody who listens.
 #[derive(Debug, Default)]
 pub(crate) struct Routes(RwLock<Table>);
 
-/// Who listens to one topic.
-#[derive(Debug)]
-enum Literal {
-    /// One subscription, as the route of most topics is made of it: remembering that costs a count.
-    One(Arc<[Arc<Subscription>]>),
-    Many(Vec<Listener>),
-}
-
-/// A topic or a token. Short ones lie in the table itself, so that comparing them is no look
-/// elsewhere in memory.
-type Name = SmallVec<[u8; 24]>;
+/// A topic or a token. Short ones lie in the table itself, a topic in one cache line with its
+/// listeners.
+type Name = SmallVec<[u8; 23]>;
 
 #[derive(Debug, Default)]
 struct Table {
     /// By their ids.
     subscriptions: HashMap<u64, Arc<Subscription>, FixedState>,
     taps: Vec<(TopicPattern, Arc<Sink>)>,
-    literal: HashMap<Name, Literal, FixedState>,
-    wildcard: Trie<Listener>,
+    literal: HashMap<Name, Listeners, FixedState>,
+    wildcard: Trie<Listeners>,
 }
 
 // === impl Routes ===
@@ -109,10 +100,7 @@ impl Routes {
             return;
         };
         let (pattern, gone) = table.taps.swap_remove(index);
-        table.delete(
-            &pattern,
-            |listener| matches!(listener, Listener::Tap(found) if Arc::ptr_eq(found, &gone)),
-        );
+        table.delete(&pattern, &Listener::Tap(Arc::clone(&gone)));
         drop(table);
         drop(gone);
     }
@@ -131,30 +119,22 @@ impl Routes {
 
     /// Where messages of a topic go now.
     pub(crate) fn route(&self, topic: &Topic) -> Route {
-        let (mut subscriptions, mut taps) = (Vec::new(), Vec::new());
-        let mut found = |listener: &Listener| match listener {
-            Listener::Subscription(subscription) => subscriptions.push(Arc::clone(subscription)),
-            Listener::Tap(sink) => taps.push(Arc::clone(sink)),
-        };
         let table = self.read();
-        table.wildcard.matches(topic, &mut found);
-        let mut only = None;
-        match table.literal.get(topic.as_str().as_bytes()) {
-            Some(Literal::Many(listeners)) => listeners.iter().for_each(&mut found),
-            Some(Literal::One(subscription)) if subscriptions.is_empty() => {
-                only = Some(Arc::clone(subscription));
-            }
-            Some(Literal::One(subscription)) => subscriptions.extend_from_slice(subscription),
-            None => {}
+        let mut lists: SmallVec<[&Listeners; 8]> = SmallVec::new();
+        table.wildcard.matches(topic, &mut |listeners| lists.push(listeners));
+        lists.extend(table.literal.get(topic.as_str().as_bytes()));
+        let taps = lists.iter().flat_map(|listeners| listeners.taps()).cloned().collect();
+        let level = Level::Memory;
+        if let [only] = &*lists {
+            return Route { subscriptions: only.shared(), taps, level };
         }
+        let all = lists.iter().flat_map(|listeners| listeners.subscriptions());
+        let mut all: Vec<_> = all.cloned().collect();
+        drop(lists);
         drop(table);
-        subscriptions.sort_unstable_by_key(|subscription| subscription.id());
-        let subscriptions = match only {
-            Some(only) => only,
-            None if subscriptions.is_empty() => Arc::default(),
-            None => subscriptions.into(),
-        };
-        Route { subscriptions, taps: taps.into(), level: Level::Memory }
+        all.sort_unstable_by_key(|subscription| subscription.id());
+        let subscriptions = if all.is_empty() { Arc::default() } else { all.into() };
+        Route { subscriptions, taps, level }
     }
 }
 
@@ -169,63 +149,44 @@ impl Table {
 
     fn delete_subscription(&mut self, subscription: &Subscription) -> Option<Arc<Subscription>> {
         let gone = self.subscriptions.remove(&subscription.id())?;
-        self.delete(
-            &gone.spec().pattern,
-            |listener| matches!(listener, Listener::Subscription(found) if found.id() == gone.id()),
-        );
+        self.delete(&gone.spec().pattern, &Listener::Subscription(Arc::clone(&gone)));
         Some(gone)
     }
 
     fn insert(&mut self, pattern: &TopicPattern, listener: Listener) {
-        if !pattern.is_literal() {
-            return self.wildcard.insert(pattern, listener);
-        }
-        let name = Name::from_slice(pattern.as_str().as_bytes());
-        match self.literal.entry(name) {
-            Entry::Vacant(vacant) => drop(vacant.insert(Literal::of(vec![listener]))),
-            Entry::Occupied(mut occupied) => {
-                let mut listeners = occupied.get_mut().take();
-                listeners.push(listener);
-                occupied.insert(Literal::of(listeners));
-            }
-        }
+        self.change(pattern, |before| Some(Listeners::with(before, listener)));
     }
 
-    fn delete(&mut self, pattern: &TopicPattern, is_gone: impl Fn(&Listener) -> bool) {
+    fn delete(&mut self, pattern: &TopicPattern, listener: &Listener) {
+        self.change(pattern, |before| before?.without(listener));
+    }
+
+    /// Puts others, or nobody, in the place of those who listen under a pattern.
+    fn change(
+        &mut self,
+        pattern: &TopicPattern,
+        change: impl FnOnce(Option<Listeners>) -> Option<Listeners>,
+    ) {
         if !pattern.is_literal() {
-            return self.wildcard.remove(pattern, is_gone);
+            return self.wildcard.change(pattern, change);
         }
         let name = pattern.as_str().as_bytes();
-        let Some(literal) = self.literal.get_mut(name) else { return };
-        let mut listeners = literal.take();
-        listeners.retain(|listener| !is_gone(listener));
-        if listeners.is_empty() {
-            self.literal.remove(name);
-        } else {
-            *literal = Literal::of(listeners);
+        let (name, before) = match self.literal.remove_entry(name) {
+            Some((name, before)) => (name, Some(before)),
+            None => (Name::from_slice(name), None),
+        };
+        if let Some(now) = change(before) {
+            self.literal.insert(name, now);
         }
     }
 }
 
-// === impl Literal ===
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Literal {
-    fn of(listeners: Vec<Listener>) -> Literal {
-        match &*listeners {
-            [Listener::Subscription(subscription)] => {
-                Literal::One(Arc::new([Arc::clone(subscription)]))
-            }
-            _ => Literal::Many(listeners),
-        }
-    }
-
-    /// Takes them all out, to be changed and put back.
-    fn take(&mut self) -> Vec<Listener> {
-        match std::mem::replace(self, Literal::Many(Vec::new())) {
-            Literal::Many(listeners) => listeners,
-            Literal::One(one) => {
-                one.iter().map(|each| Listener::Subscription(Arc::clone(each))).collect()
-            }
-        }
+    #[test]
+    fn a_literal_pattern_and_its_listeners_fit_a_cache_line() {
+        assert!(size_of::<(Name, Listeners)>() <= 64, "{}", size_of::<(Name, Listeners)>());
     }
 }
