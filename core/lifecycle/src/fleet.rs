@@ -200,6 +200,10 @@ impl Fleet {
             if track.intend(intent, now) {
                 track.asked += 1;
                 track.cause = Cause::new("watcher", why);
+                if track.underway {
+                    // Nobody waits for what is applied after the end of a long course (P-30).
+                    track.settled = track.asked;
+                }
             }
         }
         self.order = Order::of(&self.nodes());
@@ -235,9 +239,10 @@ impl Fleet {
     }
 
     /// What was asked for is under way: whoever waits for the outcome need not wait for the end of
-    /// the plan.
+    /// the plan, nor does whoever changes the link meanwhile.
     pub fn underway(&mut self, name: &PluginName) {
         if let Some(track) = self.tracks.get_mut(name) {
+            track.underway = track.busy;
             track.settled = track.asked;
         }
     }

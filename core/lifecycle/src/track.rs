@@ -95,6 +95,8 @@ pub struct Track {
     /// Whether the plan that runs replaces what serves by something else: what fails meanwhile is
     /// its matter.
     pub shifting: bool,
+    /// Whether the plan that runs may take as long as somebody said.
+    pub(crate) underway: bool,
     incarnation: u64,
 }
 
@@ -138,6 +140,7 @@ impl Track {
             ails: false,
             before: None,
             shifting: false,
+            underway: false,
             incarnation: 0,
         }
     }
@@ -268,6 +271,7 @@ impl Track {
     pub fn end(&mut self) {
         self.busy = false;
         self.shifting = false;
+        self.underway = false;
     }
 
     /// Takes the end of a step into account.

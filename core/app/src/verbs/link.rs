@@ -10,6 +10,7 @@ use std::{
     process,
 };
 
+use patchbay_gateway::TransitionStatus;
 use patchbay_host::view::{GenerationView, PluginView, RescanReport};
 use patchbay_loader::{Candidate, InspectLimits};
 use patchbay_manifest::PluginName;
@@ -31,6 +32,8 @@ struct Activated {
     library: PathBuf,
     /// Absent when no host runs.
     plugin: Option<PluginView>,
+    /// The transition of the plugin that runs; what the link says now is applied at its end.
+    transition: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,6 +42,8 @@ struct Deactivated {
     /// Whether a host runs, and what is still mapped of the plugin there.
     host: bool,
     generations: Vec<GenerationView>,
+    /// The transition of the plugin that runs; the plugin ends at its end.
+    transition: Option<String>,
 }
 
 pub(super) async fn activate(context: &Context, args: &ActivateArgs) -> Result<(), Failure> {
@@ -61,10 +66,17 @@ pub(super) async fn activate(context: &Context, args: &ActivateArgs) -> Result<(
     {
         return Err(not_there(plugin, "running"));
     }
-    let activated = Activated { name: name.to_string(), link, library, plugin };
-    context.output.show(&activated, |activated| match &activated.plugin {
-        Some(plugin) => line(plugin),
-        None => format!("{name} is linked; no host runs here, it takes effect at the next start"),
+    let transition = match plugin {
+        Some(_) => running(context, name).await?,
+        None => None,
+    };
+    let activated = Activated { name: name.to_string(), link, library, plugin, transition };
+    context.output.show(&activated, |activated| match (&activated.plugin, &activated.transition) {
+        (Some(plugin), None) => line(plugin),
+        (Some(plugin), Some(id)) => format!("{}; {}", line(plugin), until(name, id)),
+        (None, _) => {
+            format!("{name} is linked; no host runs here, it takes effect at the next start")
+        }
     })
 }
 
@@ -87,29 +99,54 @@ pub(super) async fn deactivate(context: &Context, name: &PluginName) -> Result<(
             );
         }
     }
-    let (host, generations) = match gone(context, name).await {
-        Ok(generations) => (true, generations),
-        Err(failure) if failure.exit == Exit::Unreachable => (false, Vec::new()),
+    let (host, (transition, generations)) = match gone(context, name).await {
+        Ok(found) => (true, found),
+        Err(failure) if failure.exit == Exit::Unreachable => (false, (None, Vec::new())),
         Err(failure) => return Err(failure),
     };
-    let result = Deactivated { name: name.to_string(), host, generations };
+    let result = Deactivated { name: name.to_string(), host, generations, transition };
     context.output.show(&result, |result| {
         let kept = result.generations.iter().find_map(|of| of.quarantine.as_deref());
-        match (result.host, kept) {
-            (false, _) => format!("{name} is not linked; no host runs here"),
-            (true, None) => format!("{name} is deactivated, and its library unmapped"),
-            (true, Some(why)) => format!("{name} is deactivated; its library stays mapped: {why}"),
+        match (result.host, &result.transition, kept) {
+            (false, ..) => format!("{name} is not linked; no host runs here"),
+            (_, Some(id), _) => format!("{name} has no link any more; {}", until(name, id)),
+            (_, None, None) => format!("{name} is deactivated, and its library unmapped"),
+            (_, None, Some(why)) => {
+                format!("{name} is deactivated; its library stays mapped: {why}")
+            }
         }
     })
 }
 
-/// Lets the host see that the link is gone, and returns what is still mapped of the plugin.
-async fn gone(context: &Context, name: &PluginName) -> Result<Vec<GenerationView>, Failure> {
-    let _: RescanReport = context.client.post("/api/v1/rescan").await?;
+/// The transition of a plugin that runs.
+async fn running(context: &Context, name: &PluginName) -> Result<Option<String>, Failure> {
+    let at = format!("{}/transition", path(name));
+    let status: TransitionStatus = context.client.get(&at).await?;
+    let running = status.report.filter(|report| report.ended_unix_ns.is_none());
+    Ok(running.map(|report| report.spec.id))
+}
+
+/// What a link says is applied when the transition that runs has ended (P-30).
+fn until(name: &PluginName, id: &str) -> String {
+    format!("transition {id} runs: `patchbay transition status {name} --follow` shows its end")
+}
+
+/// Lets the host see that the link is gone, and returns the transition that runs, at the end of
+/// which the plugin ends; without one, what is still mapped of the plugin.
+async fn gone(
+    context: &Context,
+    name: &PluginName,
+) -> Result<(Option<String>, Vec<GenerationView>), Failure> {
+    let report: RescanReport = context.client.post("/api/v1/rescan").await?;
+    if report.plugins.iter().any(|view| view.name == name.as_str())
+        && let Some(id) = running(context, name).await?
+    {
+        return Ok((Some(id), Vec::new()));
+    }
     let until = format!("{}?until=gone,stopped&timeout={}", path(name), escaped("60s"));
     let _: Option<PluginView> = context.client.get(&until).await?;
     let all: Vec<GenerationView> = context.client.get("/api/v1/generations").await?;
-    Ok(all.into_iter().filter(|of| of.plugin == name.as_str()).collect())
+    Ok((None, all.into_iter().filter(|of| of.plugin == name.as_str()).collect()))
 }
 
 /// Refuses what the host would refuse, before anything is changed.

@@ -121,6 +121,23 @@ fn a_gradual_transition_is_paused_resumed_promoted_and_rolled_back_by_hand() {
 }
 
 #[test]
+fn a_link_that_is_changed_in_a_transition_waits_for_its_end_and_nobody_else_does() {
+    let (home, _up) = serving();
+    home.ok(&start(&["--to", "1.3.0", "--no-wait", "--bake", "1h"]));
+    let report = until(&home, "the bake", |report| report["phase"] == "baking");
+    let id = report["spec"]["id"].as_str().expect("an id");
+    let back = home.ok(&["plugin", "activate", "echo"]);
+    assert_eq!((&back["transition"], &back["plugin"]["version"]), (&id.into(), &"1.3.0".into()));
+    let gone = home.run(&["plugin", "deactivate", "echo", "-o", "table"]);
+    assert_eq!(gone.status, 0, "{gone:?}");
+    let told = format!("no link any more; transition {id} runs");
+    assert!(gone.out.contains(&told), "{}", gone.out);
+    assert_eq!(version(&home), "1.3.0");
+    home.ok(&["transition", "promote", "echo"]);
+    home.ok(&["wait", "--plugin", "echo", "--state", "stopped"]);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_before_anything_starts() {
     let (home, _up) = serving();
     let broken = home.path("plugins/libraries/development/libbroken.so");

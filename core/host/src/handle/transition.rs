@@ -324,7 +324,9 @@ impl HostHandle {
         };
         let Some(serving) = self.serving(&track) else {
             let reason = format!("nothing serves for `{name}`, which is {}", track.state);
-            return refused("nothing_serves", reason, "start it; `patchbay plugin info` says why");
+            let remedy = "restart it, or let its link lead to another version; what waits is kept. \
+                          `patchbay plugin info` says why";
+            return refused("nothing_serves", reason, remedy);
         };
         if track.paused {
             let reason = format!("`{name}` is paused, so nothing could be measured");

@@ -1,6 +1,6 @@
 //! Plugins that fail, and that hurt nobody.
 
-use patchbay_host::view::FailureView;
+use patchbay_host::{HostError, TransitionRequest, view::FailureView};
 use patchbay_testkit::eventually;
 use serde_json::json;
 
@@ -103,6 +103,40 @@ async fn an_unhealthy_plugin_is_replaced_by_a_new_instance() {
     assert_eq!(view.state, "running");
     rig.publish("in.ill", "ack").await;
     rig.ledger_until("ill", |it| it.done == 1).await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_plugin_that_was_given_up_is_done_by_the_next_version() {
+    let plan = Plan::new();
+    let needed = plan.file("needed");
+    std::fs::write(&needed, "").expect("a file");
+    let plan = plan.config("ill", json!({"needs_for_health": needed}));
+    let health = json!({"interval": "100ms", "timeout": "30s", "failures": 1});
+    let version = |version| {
+        Plugin::new("ill", version).with("health", health.clone()).with("restart", json!("never"))
+    };
+    plan.enable(&version("1.0.0"));
+    let rig = plan.start().await;
+    std::fs::remove_file(&needed).expect("it was there");
+    rig.state("ill", "failed").await;
+    for _ in 0..10 {
+        rig.publish("in.ill", "ack").await;
+    }
+    assert_eq!(rig.ledger("ill").queued, 10, "hand-offs stop, messages stay");
+    std::fs::write(&needed, "").expect("a file");
+    // There is nothing to compare a candidate with, and nothing to go back to.
+    let to = TransitionRequest { to: "2.0.0".to_owned(), ..TransitionRequest::default() };
+    match rig.host.transition_start("ill", to, "test").await {
+        Err(HostError::Refused { code: "nothing_serves", remedy, .. }) => {
+            assert!(remedy.contains("let its link lead to another version"), "{remedy}");
+        }
+        other => panic!("{other:?}"),
+    }
+    rig.enable(&version("2.0.0"));
+    let view = rig.state("ill", "running").await;
+    assert_eq!((view.version.as_deref(), view.failure), (Some("2.0.0"), None));
+    rig.ledger_until("ill", |it| it.done == 10).await;
     rig.end().await;
 }
 

@@ -4,6 +4,7 @@ mod activation;
 mod actors;
 mod churn;
 mod crashes;
+mod edits;
 mod failures;
 mod given;
 mod keys;

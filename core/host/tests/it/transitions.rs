@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use patchbay_host::{Expectation, HostError, HostHandle, Probe, Room, TransitionRequest};
+use patchbay_host::{
+    Expectation, HostError, HostHandle, Probe, Room, TransitionRequest, view::LedgerView,
+};
 use patchbay_lifecycle::transition::{Asked, OutcomeKind, Report};
 use patchbay_testkit::{eventually, eventually_async};
 use serde_json::json;
@@ -153,28 +155,37 @@ async fn a_candidate_that_does_badly_is_rolled_back_and_no_message_dies_of_it() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_a_candidate_says_about_copies_reaches_nobody() {
-    let rig = rig(&[plugin("2.0.0")]).await;
-    let mut out = rig.host.tap("out.*", 100_000).expect("a valid pattern");
-    let load = Load::start(&rig.host, "echo");
-    let request = TransitionRequest {
-        min_samples: Some(1_000_000),
-        match_threshold: Some(0.0),
-        ..to("2.0.0", "blue-green")
-    };
-    rig.host.transition_start("echo", request, "test").await.expect("it starts");
-    let report = report(&rig, |report| report.comparison.compared >= 50).await;
-    assert_eq!(report.phase, "mirroring");
-    assert!(report.candidate.sample.attempts > 0, "it works on copies");
-    rig.host.transition_ask("echo", Asked::Abort, "test").await.expect("it is aborted");
-    over(&rig).await;
-    let accepted = load.end().await;
-    rig.ledger_until("echo", |it| it.done == accepted).await;
-    for _ in 0..accepted {
-        let next = tokio::time::timeout(LONG, out.next()).await.expect("in time");
-        let (message, _) = next.expect("the host runs");
-        assert_eq!(message.topic, "out.1_0_0", "what the serving version sent");
+    // What it publishes, what it forwards, and what it replies.
+    for payload in ["echo", "forward"] {
+        let rig = rig(&[plugin("2.0.0")]).await;
+        let mut out = rig.host.tap("out.*", 100_000).expect("a valid pattern");
+        let load = Load::start(&rig.host, payload);
+        let request = TransitionRequest {
+            min_samples: Some(1_000_000),
+            match_threshold: Some(0.0),
+            ..to("2.0.0", "blue-green")
+        };
+        rig.host.transition_start("echo", request, "test").await.expect("it starts");
+        let report = report(&rig, |report| report.comparison.compared >= 50).await;
+        assert_eq!(report.phase, "mirroring");
+        assert!(report.candidate.sample.attempts > 0, "it works on copies");
+        for _ in 0..10 {
+            let reply = rig.host.request(message("in.echo", "reply"), LONG).await;
+            assert_eq!(reply.expect("a reply").payload, b"1.0.0", "what serves replies");
+        }
+        rig.host.transition_ask("echo", Asked::Abort, "test").await.expect("it is aborted");
+        over(&rig).await;
+        let sent = load.end().await;
+        let settled = |it: &LedgerView| it.done + it.forwarded == sent + 10;
+        let ledger = rig.ledger_until("echo", settled).await;
+        assert_eq!((ledger.accepted, ledger.dead, ledger.dropped.len()), (sent + 10, 0, 0));
+        for _ in 0..sent {
+            let next = tokio::time::timeout(LONG, out.next()).await.expect("in time");
+            let (message, _) = next.expect("the host runs");
+            assert_eq!(message.topic, "out.1_0_0", "what the serving version sent");
+        }
+        rig.end().await;
     }
-    whole(rig, accepted, "1.0.0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
