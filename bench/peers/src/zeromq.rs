@@ -11,6 +11,9 @@ use crate::crew::{Consumer, Crew};
 const HIGH_WATER: i32 = 1024;
 /// Messages under way at most where a socket drops what it has no room for.
 const CREDIT: u64 = 512;
+/// The same as [`HIGH_WATER`] there: a pipe hears what was read only once half of it was, so that one
+/// of twice the credit would still drop.
+const DROPPING_HIGH_WATER: i32 = 8192;
 const TOPIC: &str = "bench.topic";
 
 /// In the process or over loopback, by the contender's name.
@@ -18,7 +21,7 @@ pub(crate) fn push_pull(crew: &Crew, name: &str) -> Outcome<()> {
     let work = crew.work;
     crew.only(name, work.kind == Kind::Flow && work.keys == 0 && work.consumers == 1)?;
     let context = Context::new();
-    let pull = socket(&context, PULL)?;
+    let pull = bounded(&context, PULL, HIGH_WATER)?;
     pull.bind(if name == "zmq-tcp" { "tcp://127.0.0.1:*" } else { "inproc://bench" })?;
     let address = match pull.get_last_endpoint()? {
         Ok(address) => address,
@@ -26,7 +29,7 @@ pub(crate) fn push_pull(crew: &Crew, name: &str) -> Outcome<()> {
     };
     read(pull, crew.consumer(), false);
     for n in 0..work.publishers {
-        let (push, mut source) = (socket(&context, PUSH)?, crew.source(n));
+        let (push, mut source) = (bounded(&context, PUSH, HIGH_WATER)?, crew.source(n));
         push.connect(&address)?;
         thread::spawn(move || {
             while source.make().is_some() {
@@ -44,7 +47,8 @@ pub(crate) fn proxy(crew: &Crew, name: &str) -> Outcome<()> {
     let work = crew.work;
     crew.only(name, work.kind == Kind::Flow && work.keys == 0)?;
     let context = Context::new();
-    let (front, back) = (socket(&context, XSUB)?, socket(&context, XPUB)?);
+    let socket = |kind| bounded(&context, kind, DROPPING_HIGH_WATER);
+    let (front, back) = (socket(XSUB)?, socket(XPUB)?);
     front.bind("tcp://127.0.0.1:*")?;
     back.bind("tcp://127.0.0.1:*")?;
     let (Ok(inlet), Ok(outlet)) = (front.get_last_endpoint()?, back.get_last_endpoint()?) else {
@@ -53,14 +57,14 @@ pub(crate) fn proxy(crew: &Crew, name: &str) -> Outcome<()> {
     thread::spawn(move || zmq::proxy(&front, &back));
     let mut consumers = Vec::new();
     for _ in 0..work.consumers {
-        let (sub, consumer) = (socket(&context, SUB)?, crew.consumer());
+        let (sub, consumer) = (socket(SUB)?, crew.consumer());
         sub.connect(&outlet)?;
         sub.set_subscribe(TOPIC.as_bytes())?;
         consumers.push(consumer.clone());
         read(sub, consumer, true);
     }
     for n in 0..work.publishers {
-        let (publisher, mut source) = (socket(&context, zmq::PUB)?, crew.source(n));
+        let (publisher, mut source) = (socket(zmq::PUB)?, crew.source(n));
         publisher.connect(&inlet)?;
         let (consumers, publishers) = (consumers.clone(), work.publishers as u64);
         thread::spawn(move || {
@@ -92,10 +96,14 @@ pub(crate) fn proxy(crew: &Crew, name: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn socket(context: &Context, kind: zmq::SocketType) -> Result<Socket, zmq::Error> {
+fn bounded(
+    context: &Context,
+    kind: zmq::SocketType,
+    high_water: i32,
+) -> Result<Socket, zmq::Error> {
     let socket = context.socket(kind)?;
-    socket.set_sndhwm(HIGH_WATER)?;
-    socket.set_rcvhwm(HIGH_WATER)?;
+    socket.set_sndhwm(high_water)?;
+    socket.set_rcvhwm(high_water)?;
     socket.set_linger(0)?;
     Ok(socket)
 }

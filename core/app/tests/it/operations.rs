@@ -25,7 +25,8 @@ fn with_dead() -> (Home, Up) {
 }
 
 fn begin(home: &Home, verb: &str) -> String {
-    let begun = home.ok(&["dlq", verb, "--all", "--rate", "20", "--no-wait"]);
+    // Twelve seconds for all of them: what is done to it under way takes a part of one.
+    let begun = home.ok(&["dlq", verb, "--all", "--rate", "5", "--no-wait"]);
     assert_eq!((&begun["state"], &begun["kept"]), (&"running".into(), &true.into()));
     begun["id"].as_str().expect("an id").to_owned()
 }
