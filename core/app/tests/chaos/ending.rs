@@ -27,7 +27,7 @@ fn a_handler_that_hangs_does_not_hold_up_the_end_and_its_message_comes_again() {
     let plan = Plan::new("ending", 1);
     for _ in 0..plan.rounds {
         let pool = json!({"min_workers": 2, "max_workers": 2});
-        let mut arena = arena(pool, json!({"shutdown_timeout": "500ms"}));
+        let mut arena = arena(pool, json!({"shutdown_timeout": "2s"}));
         arena.start();
         let mut crew = Publisher::crew(1, plan.seed);
         let mut connection = Connection::open(&arena.socket()).expect("a host");
@@ -52,7 +52,7 @@ fn a_handler_that_hangs_does_not_hold_up_the_end_and_its_message_comes_again() {
 fn an_answer_that_comes_after_its_lease_counts_for_nothing() {
     let plan = Plan::new("late", 1);
     for _ in 0..plan.rounds {
-        let pool = json!({"min_workers": 2, "max_workers": 2, "process_timeout": "200ms"});
+        let pool = json!({"min_workers": 2, "max_workers": 2, "process_timeout": "1s"});
         let mut arena = arena(pool, json!({}));
         arena.start();
         let mut crew = Publisher::crew(1, plan.seed);
