@@ -68,8 +68,8 @@ pub use publisher::{
 };
 pub use queue::{
     beyond::{CutOff, WatchCutOff},
-    inbox::Room,
     recall::{Begun, Progress, Revoked},
+    room::Room,
     seat::{Begin, Park, Seat, Taken},
     service::Backlog,
     split::Split,

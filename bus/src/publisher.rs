@@ -10,7 +10,11 @@ mod pending;
 pub(crate) mod recording;
 mod submission;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use patchbay_slab::{Draft, Message, Parts, Slab};
 use smallvec::SmallVec;
@@ -19,6 +23,7 @@ pub(crate) use self::admit::Patience;
 use self::{
     admit::{Admission, Start},
     cache::RouteCache,
+    pending::Release,
 };
 pub use self::{
     error::{PublishError, Refused},
@@ -53,6 +58,12 @@ pub struct Publisher {
     ready: VecDeque<Message>,
     /// Likewise, for who forwarded a message.
     chain: String,
+    /// Who is told of the records of the last topic.
+    release: Arc<Release>,
+    /// Whether who took the last of them has no more room in memory.
+    is_crowded: bool,
+    /// Until then no room in memory is waited for where the journal has some.
+    impatient_until: Option<Instant>,
 }
 
 /// One message to publish.
@@ -106,6 +117,9 @@ impl Publisher {
             stamp: Stamp::default(),
             ready: VecDeque::new(),
             chain: String::new(),
+            release: Arc::default(),
+            is_crowded: false,
+            impatient_until: None,
         }
     }
 

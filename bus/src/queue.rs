@@ -24,6 +24,7 @@ mod keyed;
 mod look;
 pub(crate) mod recall;
 pub(crate) mod refill;
+pub(crate) mod room;
 pub(crate) mod seat;
 pub(crate) mod service;
 pub(crate) mod split;

@@ -126,7 +126,7 @@ pub(crate) fn recover(
             routed: 0,
             duplicate: false,
         };
-        let told = Appended { published, record: 0 };
+        let told = Appended { published, record: 0, is_crowded: false };
         let scope = Scope::new(&key.principal, &key.topic, &key.key);
         dedup.insert(scope, First { payload: key.payload_hash, told }, key.observed_ns);
     }

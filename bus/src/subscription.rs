@@ -15,8 +15,9 @@ use crate::{
     clock::Clock,
     ledger::Ledger,
     queue::{
-        inbox::{InboxState, Room, SEATS_MAX},
+        inbox::{InboxState, SEATS_MAX},
         recall::{Begun, Progress, Revoked},
+        room::Room,
         seat::{Park, Seat, Taken},
         service::{Backlog, Due, Queue, Time},
         split::Split,

@@ -58,7 +58,9 @@ pub(super) struct Kept {
 /// Opens the journal in `folder` and goes on where it ended.
 pub(super) fn open(folder: &Path, level: Level) -> Outcome<Kept> {
     let storage = Arc::new(DiskStorage::at(&folder.join("journal")));
-    let (journal, found) = Journal::open(storage, JournalConfig::default(), moment())?;
+    // As a host does with the levels of its topics.
+    let config = JournalConfig { fill: level == Level::Disk, ..JournalConfig::default() };
+    let (journal, found) = Journal::open(storage, config, moment())?;
     let mut config = BrokerConfig::default();
     config.durability.push(DurabilityRule { pattern: TopicPattern::parse(TOPIC)?, level });
     let found = Some((Arc::clone(&journal), found));

@@ -10,6 +10,10 @@ pub struct JournalConfig {
     /// Prepared room that publishes may not use: it keeps settlements, dead letters and control
     /// records possible on a full disk. At most half a segment of it is used.
     pub reserve_bytes: u64,
+    /// Whether a segment is filled with zeroes when it is made, and not only reserved. Then a flush
+    /// has nothing to write but what was appended, as level `disk` wants; where hardly anything is
+    /// flushed, it is written twice for nothing.
+    pub fill: bool,
     /// No segment is added when less free space than this would be left on the volume.
     pub low_water_bytes: u64,
     /// All segments together, those made ahead and those kept for reuse included.
@@ -55,6 +59,7 @@ impl Default for JournalConfig {
         JournalConfig {
             segment_bytes: 32 << 20,
             reserve_bytes: 16 << 20,
+            fill: true,
             low_water_bytes: 64 << 20,
             max_bytes: 64 << 30,
             sync_interval: Duration::from_millis(200),

@@ -1,7 +1,7 @@
 //! Making segments ahead of need, and freeing those that nothing needs any more.
 //!
-//! A segment is made under a name that nobody reads: reserved, filled with zeroes, given its head,
-//! flushed. Then it gets its name, the folder is flushed, and the manifest that names it is put in
+//! A segment is made under a name that nobody reads: reserved, filled with zeroes where much is
+//! flushed, given its head, flushed. Then it gets its name, the folder is flushed, and the manifest that names it is put in
 //! place. Only then is it used. A segment is freed in the opposite order, and only after every
 //! record that says so is on the device (P-4).
 
@@ -142,8 +142,11 @@ impl Shared {
             return Err(NotMade::Full);
         }
         let file = self.step("create", MAKING, self.storage.create(MAKING))?;
-        let zeroes = vec![0; PIECE.min(size as usize)];
-        let filled = file.allocate(size).and_then(|()| {
+        let filled = file.allocate(size).and_then(|is_reserved| {
+            if is_reserved && !self.config.fill {
+                return Ok(());
+            }
+            let zeroes = vec![0; PIECE.min(size as usize)];
             let mut at = HEAD as u64;
             while at < size {
                 let length = (size - at).min(zeroes.len() as u64);

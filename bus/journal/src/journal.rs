@@ -173,8 +173,9 @@ impl Journal {
         self.shared.wait(number, Level::Process)
     }
 
-    /// Tells `then` when that record has reached that level, on a thread of the journal.
-    pub fn when(&self, number: u64, level: Level, then: Arc<dyn Reached>) {
+    /// Tells `then` when that record has reached that level, on a thread of the journal. Who asks
+    /// for several records may be told once for some of them, with the number of the last.
+    pub fn when<R: Reached + 'static>(&self, number: u64, level: Level, then: &Arc<R>) {
         self.shared.keeper.when(number, level, then);
     }
 

@@ -37,9 +37,10 @@ struct Bells {
     whens: Vec<When>,
 }
 
-/// Somebody to tell.
+/// Somebody to tell: of the first of these records, and of all that have the level by then.
 struct When {
-    number: u64,
+    first: u64,
+    last: u64,
     level: Level,
     then: Arc<dyn Reached>,
 }
@@ -47,9 +48,22 @@ struct When {
 // === impl Keeper ===
 
 impl Keeper {
-    pub(crate) fn when(&self, number: u64, level: Level, then: Arc<dyn Reached>) {
+    /// Who is listed last and asks again is told of both at once: one entry for a run of records.
+    pub(crate) fn when<R: Reached + 'static>(&self, number: u64, level: Level, then: &Arc<R>) {
         let mut bells = lock(&self.bells);
-        bells.whens.push(When { number, level, then });
+        let listed = bells.whens.last_mut().filter(|when| {
+            let (listed, asking) = (Arc::as_ptr(&when.then), Arc::as_ptr(then));
+            when.level == level && listed.cast::<()>() == asking.cast::<()>()
+        });
+        match listed {
+            Some(when) => {
+                (when.first, when.last) = (when.first.min(number), when.last.max(number));
+            }
+            None => {
+                let then: Arc<dyn Reached> = then.clone();
+                bells.whens.push(When { first: number, last: number, level, then });
+            }
+        }
         self.ring_tender(bells);
     }
 
@@ -174,7 +188,7 @@ impl Shared {
     pub(crate) fn tell(&self) {
         let furthest = |bells: &Bells, level| {
             let numbers = bells.whens.iter().filter(|when| when.level == level);
-            numbers.map(|when| when.number).max()
+            numbers.map(|when| when.last).max()
         };
         let (process, disk) = {
             let bells = lock(&self.keeper.bells);
@@ -193,16 +207,23 @@ impl Shared {
             Level::Disk => self.synced.load(Acquire),
             _ => self.written.load(Acquire),
         };
-        let told: Vec<When> = {
-            let mut bells = lock(&self.keeper.bells);
-            let ready = |when: &mut When| {
-                when.level <= level && (when.number <= reached || outcome.is_err())
-            };
-            bells.whens.extract_if(.., ready).collect()
-        };
-        for when in told {
-            let outcome = if when.number <= reached { Ok(()) } else { outcome.clone() };
-            when.then.reached(when.number, outcome);
+        let mut told: Vec<(Arc<dyn Reached>, u64, Result<(), CommitError>)> = Vec::new();
+        lock(&self.keeper.bells).whens.retain_mut(|when| {
+            if when.level > level {
+                return true;
+            }
+            if when.first <= reached {
+                told.push((when.then.clone(), when.last.min(reached), Ok(())));
+                when.first = reached + 1;
+            }
+            let is_left = when.last > reached;
+            if is_left && outcome.is_err() {
+                told.push((when.then.clone(), when.last, outcome.clone()));
+            }
+            is_left && outcome.is_ok()
+        });
+        for (then, number, outcome) in told {
+            then.reached(number, outcome);
         }
     }
 

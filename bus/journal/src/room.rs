@@ -23,8 +23,10 @@ const BESIDE: u64 = 256;
 pub struct Wanting<'a> {
     shared: &'a Shared,
     bytes: u64,
-    /// When it was waited for the first time.
-    since: Option<Instant>,
+    /// There was some, and others took it.
+    is_asked: bool,
+    /// Until when it is waited for, once it is.
+    end: Option<Instant>,
 }
 
 // === impl Journal ===
@@ -34,7 +36,7 @@ impl Journal {
     #[must_use]
     #[inline]
     pub fn wanting(&self, bytes: u64) -> Wanting<'_> {
-        Wanting { shared: &self.shared, bytes, since: None }
+        Wanting { shared: &self.shared, bytes, is_asked: false, end: None }
     }
 }
 
@@ -51,8 +53,8 @@ impl Wanting<'_> {
     pub fn wait(&mut self) -> Result<(), AppendError> {
         let shared = self.shared;
         let head = lock(&shared.head);
-        if self.since.is_none() && head.has_room(self.bytes) && !head.closed {
-            self.since = Some(Instant::now());
+        if !self.is_asked && head.has_room(self.bytes) && !head.closed {
+            self.is_asked = true;
             return shared.failed.get().map_or(Ok(()), |failed| Err(failed.clone().into()));
         }
         self.wait_for_change(head)
@@ -64,7 +66,8 @@ impl Wanting<'_> {
         mut head: MutexGuard<'a, Head>,
     ) -> Result<(), AppendError> {
         let shared = self.shared;
-        let end = *self.since.get_or_insert_with(Instant::now) + shared.config.patience;
+        self.is_asked = true;
+        let end = *self.end.get_or_insert_with(|| Instant::now() + shared.config.patience);
         loop {
             if let Some(failed) = shared.failed.get() {
                 return Err(failed.clone().into());

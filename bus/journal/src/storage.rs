@@ -87,11 +87,12 @@ pub trait StoredFile: Send + Sync + fmt::Debug {
     /// What the file system says; then any part of it may be written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Reserves the blocks of a file of that length.
+    /// Reserves the blocks of a file of that length, and says whether it did: else they are there
+    /// when they have been written.
     ///
     /// # Errors
     /// What the file system says.
-    fn allocate(&self, length: u64) -> io::Result<()>;
+    fn allocate(&self, length: u64) -> io::Result<bool>;
 
     /// What was written is on the device afterwards.
     ///

@@ -51,7 +51,7 @@ enum Obstacle {
 const MAKE_ROOM_MAX: u32 = 64;
 
 /// Subscriptions of a topic up to which a publish allocates nothing for them.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// From when on a message may be handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

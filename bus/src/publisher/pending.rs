@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
 };
@@ -44,16 +44,15 @@ pub(super) struct Commit {
     pub(super) journal: Arc<Journal>,
     pub(super) record: u64,
     /// Who is waiting for it.
-    pub(super) subscriptions: Arc<[Arc<Subscription>]>,
-    /// Set when nobody may wait for it.
-    release: Option<Arc<Release>>,
+    pub(super) release: Arc<Release>,
 }
 
-/// Tells subscriptions that a record has its level.
-#[derive(Debug)]
-struct Release {
-    subscriptions: Arc<[Arc<Subscription>]>,
-    failed: AtomicBool,
+/// Tells subscriptions that a record has its level. A publisher has one for many records.
+#[derive(Debug, Default)]
+pub(super) struct Release {
+    pub(super) subscriptions: Arc<[Arc<Subscription>]>,
+    /// Up to which record a publisher has told them, for each level.
+    told: [AtomicU64; Level::ALL.len()],
 }
 
 /// Wakes whoever waits for a record.
@@ -64,9 +63,8 @@ struct TaskWake(Waker);
 
 impl Reached for Release {
     fn reached(&self, _record: u64, outcome: Result<(), CommitError>) {
-        match outcome {
-            Ok(()) => self.subscriptions.iter().for_each(|subscription| subscription.announce()),
-            Err(_) => self.failed.store(true, Ordering::Release),
+        if outcome.is_ok() {
+            self.announce();
         }
     }
 }
@@ -91,15 +89,34 @@ impl Published {
     }
 }
 
+// === impl Release ===
+
+impl Release {
+    pub(super) fn new(subscriptions: Arc<[Arc<Subscription>]>) -> Release {
+        Release { subscriptions, told: Default::default() }
+    }
+
+    fn announce(&self) {
+        self.subscriptions.iter().for_each(|subscription| subscription.announce());
+    }
+
+    /// Tells of a record that has that level, and of all that have it by now; nothing when that was
+    /// done with an earlier one.
+    fn announce_upto(&self, record: u64, level: Level, journal: &Journal) {
+        let told = &self.told[level as usize];
+        if told.load(Relaxed) < record {
+            let reached = journal.reached(level);
+            self.announce();
+            told.fetch_max(reached, Relaxed);
+        }
+    }
+}
+
 // === impl Commit ===
 
 impl Commit {
-    pub(super) fn new(
-        journal: &Arc<Journal>,
-        record: u64,
-        subscriptions: Arc<[Arc<Subscription>]>,
-    ) -> Commit {
-        Commit { journal: Arc::clone(journal), record, subscriptions, release: None }
+    pub(super) fn new(journal: &Arc<Journal>, record: u64, release: Arc<Release>) -> Commit {
+        Commit { journal: Arc::clone(journal), record, release }
     }
 }
 
@@ -115,12 +132,9 @@ impl Pending {
     }
 
     /// Sees to it that the deliveries are released although nobody may wait here.
-    pub(super) fn armed(mut self) -> Pending {
-        if let Some(commit) = &mut self.commit {
-            let subscriptions = Arc::clone(&commit.subscriptions);
-            let release = Arc::new(Release { subscriptions, failed: AtomicBool::new(false) });
-            commit.release = Some(Arc::clone(&release));
-            commit.journal.when(commit.record, self.published.level, release);
+    pub(super) fn armed(self) -> Pending {
+        if let Some(commit) = &self.commit {
+            commit.journal.when(commit.record, self.published.level, &commit.release);
         }
         self
     }
@@ -128,10 +142,22 @@ impl Pending {
     /// Whether both are waited for by the same subscriptions.
     pub(super) fn leads_to_the_same_as(&self, other: &Pending) -> bool {
         match (&self.commit, &other.commit) {
-            (Some(mine), Some(others)) => Arc::ptr_eq(&mine.subscriptions, &others.subscriptions),
+            (Some(mine), Some(others)) => {
+                Arc::ptr_eq(&mine.release.subscriptions, &others.release.subscriptions)
+            }
             (None, _) => true,
             (Some(_), None) => false,
         }
+    }
+
+    /// Sees to it that lanes find it now, if its level is [`Level::Process`]. Whether they do.
+    pub(super) fn make_found(&self) -> bool {
+        let Some(commit) = &self.commit else { return true };
+        let is_written = commit.journal.write_through(commit.record).is_ok();
+        if is_written {
+            commit.release.announce_upto(commit.record, Level::Process, &commit.journal);
+        }
+        is_written
     }
 
     /// The record that decides; 0 = it is decided.
@@ -154,11 +180,11 @@ impl Pending {
     #[must_use]
     pub fn poll_result(&self) -> Option<Result<Published, PublishError>> {
         let Some(commit) = &self.commit else { return Some(Ok(self.published)) };
+        // Nothing is reached after a failure: so that is asked for first.
+        let failed = commit.journal.failure().is_some();
         if commit.journal.reached(self.published.level) >= commit.record {
             return Some(Ok(self.published));
         }
-        let failed =
-            commit.release.as_ref().is_some_and(|release| release.failed.load(Ordering::Acquire));
         failed.then_some(Err(PublishError::JournalFailed { written: true }))
     }
 
@@ -168,10 +194,11 @@ impl Pending {
     /// When the journal fails before the level is reached.
     pub fn wait(self) -> Result<Published, PublishError> {
         let Some(commit) = &self.commit else { return Ok(self.published) };
-        if commit.journal.wait(commit.record, self.published.level).is_err() {
+        let level = self.published.level;
+        if commit.journal.wait(commit.record, level).is_err() {
             return Err(PublishError::JournalFailed { written: true });
         }
-        commit.subscriptions.iter().for_each(|subscription| subscription.announce());
+        commit.release.announce_upto(commit.record, level, &commit.journal);
         Ok(self.published)
     }
 
@@ -181,7 +208,7 @@ impl Pending {
             None => wake.wake(),
             Some(commit) => {
                 let level = self.published.level;
-                commit.journal.when(commit.record, level, Arc::new(Decided(wake)));
+                commit.journal.when(commit.record, level, &Arc::new(Decided(wake)));
             }
         }
     }

@@ -9,8 +9,9 @@ use patchbay_journal::{
     self as journal, AppendError, Journal, Level, Record, Target, planted::fault,
 };
 use patchbay_slab::Message;
+use smallvec::SmallVec;
 
-use super::{PublishError, Published};
+use super::{FEW_HEADERS, PublishError, Published, admit::FEW};
 use crate::{
     broker::Inner,
     dead_letters::DeadLetter,
@@ -41,6 +42,8 @@ pub(crate) struct Appended {
     pub(crate) published: Published,
     /// The number of its record; 0 when there was nothing to record.
     pub(crate) record: u64,
+    /// The only subscription that took it has no room in memory for another one.
+    pub(crate) is_crowded: bool,
 }
 
 impl Recording<'_> {
@@ -51,14 +54,14 @@ impl Recording<'_> {
         message: &Message,
     ) -> Result<Option<Appended>, PublishError> {
         let subscriptions = &*route.subscriptions;
-        let keys: Vec<u64> =
+        let keys: SmallVec<[u64; FEW]> =
             subscriptions.iter().map(|subscription| subscription.spec().key_of(message)).collect();
-        let mut states: Vec<MutexGuard<'_, InboxState>> =
+        let mut states: SmallVec<[MutexGuard<'_, InboxState>; FEW]> =
             subscriptions.iter().map(|subscription| subscription.queue.inbox.lock()).collect();
         let size = message.size();
         let dead_letters = &self.broker.dead_letters;
-        let mut targets = Vec::with_capacity(states.len());
-        let mut receptions = Vec::with_capacity(states.len());
+        let mut targets: SmallVec<[Target; FEW]> = SmallVec::new();
+        let mut receptions: SmallVec<[Option<Reception>; FEW]> = SmallVec::new();
         for (state, subscription) in states.iter().zip(subscriptions) {
             if state.is_moved() {
                 return Ok(None);
@@ -75,7 +78,8 @@ impl Recording<'_> {
                 targets.push(Target { sub, id: state.upcoming() });
             }
         }
-        let mut appended = Appended { published: Published::in_memory(message.id(), 0), record: 0 };
+        let published = Published::in_memory(message.id(), 0);
+        let mut appended = Appended { published, record: 0, is_crowded: false };
         if !targets.is_empty() || self.dedup.is_some() || self.from.is_some() {
             for ((state, subscription), reception) in
                 states.iter_mut().zip(subscriptions).zip(&receptions)
@@ -127,7 +131,10 @@ impl Recording<'_> {
             let (level, now_ns, due_ns) = (self.level, self.now_ns, self.due_ns);
             let entry =
                 Recorded { record: appended.record, level, key: keys[index], now_ns, due_ns };
-            subscription.queue.inbox.push_durable(state, copy, entry);
+            let inbox = &subscription.queue.inbox;
+            inbox.push_durable(state, copy, entry);
+            // Among several the slow would hold up the fast.
+            appended.is_crowded = subscriptions.len() == 1 && inbox.is_crowded(state);
         }
         drop(states);
         if has_buried || !changed.is_empty() {
@@ -181,7 +188,7 @@ impl Recording<'_> {
         message: &Message,
         targets: &[Target],
     ) -> Result<journal::Position, AppendError> {
-        let headers: Vec<journal::Header<'_>> =
+        let headers: SmallVec<[journal::Header<'_>; FEW_HEADERS]> =
             message.headers().map(|(name, value)| journal::Header { name, value }).collect();
         let publish = journal::Publish {
             seq: 0,

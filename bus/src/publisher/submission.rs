@@ -4,21 +4,24 @@ use std::{sync::Arc, time::Instant};
 
 use patchbay_journal::{self as journal, Journal, Target};
 use patchbay_slab::Message;
-use patchbay_wire::Topic;
 
 use super::{
     Outgoing, Pending, PublishError, Published, Publisher, Refused,
     admit::{Admission, Patience, Start},
-    pending::Commit,
+    pending::{Commit, Release},
     recording::{Appended, Recording, refusal},
 };
 use crate::{
     broker::Inner,
     dedup::{First, Known, Scope, digest},
     durability::Level,
+    queue::room::Waited,
     routing::Route,
     sync::lock,
 };
+
+/// After a wait for a slow lane, so many times as long none is waited for.
+const IMPATIENCE: u32 = 50;
 
 /// What is asked for a message beside its acceptance.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,7 +113,8 @@ impl Publisher {
         outgoing: &Outgoing<'_>,
         hops: u32,
     ) -> Result<Pending, PublishError> {
-        Topic::check(outgoing.topic).map_err(PublishError::Topic)?;
+        // A topic that is none is refused before a message is made of it.
+        self.cache.find(&self.broker, outgoing.topic).map_err(PublishError::Topic)?;
         let parts = self.parts(outgoing, hops);
         let message = self.slab.message(&parts, outgoing.payload);
         let terms = Terms {
@@ -223,7 +227,7 @@ impl Publisher {
             let wait = patience == Patience::Asked;
             match self.admit(message, start, Patience::None, !wait) {
                 Ok(published) => {
-                    let told = Appended { published, record: 0 };
+                    let told = Appended { published, record: 0, is_crowded: false };
                     dedup.insert(scope, First { payload, told }, now_ns);
                     return Ok(Pending::decided(published));
                 }
@@ -255,7 +259,7 @@ impl Publisher {
                 let error = PublishError::DedupMismatch { first: first.published.id };
                 Err(Refused { error, message })
             }
-            Known::Repeat(Appended { published, record }) => {
+            Known::Repeat(Appended { published, record, .. }) => {
                 let published = Published { duplicate: true, ..published };
                 Ok(match &broker.journal {
                     Some(journal) if record != 0 => {
@@ -282,6 +286,7 @@ impl Publisher {
             return Err(Refused { error: PublishError::Closed, message });
         }
         let mut room = journal.wanting(message.size() as u64);
+        self.is_crowded = false;
         loop {
             // Outside of all locks: this may wait until a segment is made.
             if let Err(error) = room.wait() {
@@ -290,6 +295,10 @@ impl Publisher {
             match self.record_now(broker, journal, message, level, terms) {
                 // Others took the room that was there.
                 Err(Refused { error: PublishError::StorageFull, message: back }) => message = back,
+                Ok(pending) if self.is_crowded && !follows && !terms.no_wait => {
+                    self.hold_back(&pending);
+                    return Ok(pending);
+                }
                 done => return done,
             }
         }
@@ -328,7 +337,8 @@ impl Publisher {
         }
         recording.dedup = Some(journal::Dedup { principal: &principal, key, payload_hash });
         let pending = self.append(&recording, message)?;
-        let told = Appended { published: *pending.promised(), record: pending.record() };
+        let published = *pending.promised();
+        let told = Appended { published, record: pending.record(), is_crowded: false };
         dedup.insert(scope, First { payload: payload_hash, told }, now_ns);
         Ok(pending)
     }
@@ -342,11 +352,43 @@ impl Publisher {
             match recording.append(route, &message) {
                 Err(error) => return Err(Refused { error, message }),
                 Ok(None) => recording.settle_routes(),
-                Ok(Some(Appended { published, record })) => {
-                    return Ok(appended(recording.journal, route, &message, published, record));
+                Ok(Some(told)) => {
+                    self.is_crowded = told.is_crowded && recording.level == Level::Process;
+                    return Ok(appended(
+                        recording.journal,
+                        route,
+                        &message,
+                        told,
+                        &mut self.release,
+                    ));
                 }
             }
         }
+    }
+
+    /// What finds no room in memory has to be read back from the journal, which costs a lane more
+    /// than handing it out does. So where a subscription says that publishers wait, its lanes are
+    /// given a moment: as long again at most as there was none before, and hardly ever where they are
+    /// slow.
+    #[cold]
+    fn hold_back(&mut self, pending: &Pending) {
+        let patience = self.forward_patience();
+        let now = Instant::now();
+        let is_resting = self.impatient_until.is_some_and(|until| now < until);
+        if patience.is_zero() || is_resting || !pending.make_found() {
+            return;
+        }
+        let waited = self
+            .release
+            .subscriptions
+            .first()
+            .filter(|only| only.blocks())
+            .map(|only| only.queue.inbox.wait_for_memory(now + patience));
+        self.impatient_until = match waited {
+            None | Some(Waited::ForRoom) => None,
+            Some(Waited::BesideWork) => Some(Instant::now() + patience),
+            Some(Waited::InVain) => Some(Instant::now() + patience * IMPATIENCE),
+        };
     }
 
     /// Settles a delivery as forwarded and publishes its message, in one record (P-4).
@@ -370,9 +412,7 @@ impl Publisher {
         };
         let route = self.cache.find(&broker, message.topic()).map_err(PublishError::Topic)?;
         let appended_at = recording.append(route, message)?;
-        Ok(appended_at.map(|Appended { published, record }| {
-            appended(journal, route, message, published, record)
-        }))
+        Ok(appended_at.map(|told| appended(journal, route, message, told, &mut self.release)))
     }
 
     /// Waits until whoever changes the routes is through.
@@ -418,12 +458,16 @@ fn appended(
     journal: &Arc<Journal>,
     route: &Route,
     message: &Message,
-    published: Published,
-    record: u64,
+    told: Appended,
+    release: &mut Arc<Release>,
 ) -> Pending {
+    let Appended { published, record, .. } = told;
     route.taps.iter().for_each(|tap| tap.offer(message));
     if record == 0 {
         return Pending::decided(published);
     }
-    Pending::new(published, Commit::new(journal, record, Arc::clone(&route.subscriptions)))
+    if !Arc::ptr_eq(&release.subscriptions, &route.subscriptions) {
+        *release = Arc::new(Release::new(Arc::clone(&route.subscriptions)));
+    }
+    Pending::new(published, Commit::new(journal, record, Arc::clone(release)))
 }

@@ -5,8 +5,7 @@
 
 use std::{
     mem,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
 use patchbay_journal::Journal;
@@ -32,19 +31,19 @@ pub(crate) const SEATS_MAX: usize = 63;
 pub(crate) struct Inbox {
     state: Mutex<InboxState>,
     /// Publishers that wait for room.
-    room: Condvar,
-    limits: QueueLimits,
+    pub(super) room: Condvar,
+    pub(super) limits: QueueLimits,
     pub(super) backlog: QueueLimits,
-    is_ordered: bool,
+    pub(super) is_ordered: bool,
     pub(super) overflow: Overflow,
     pub(super) journal: Option<Arc<Journal>>,
-    max_waiters: usize,
+    pub(super) max_waiters: usize,
 }
 
 /// What the inbox's lock guards. It moves from core to core: what every publish reads comes first.
 #[repr(C)]
 pub(crate) struct InboxState {
-    buffer: Vec<Delivery>,
+    pub(super) buffer: Vec<Delivery>,
     buffer_bytes: usize,
     /// The next delivery id; less `base` it is how many were taken over: the ledger's left side.
     pub(super) next_id: u64,
@@ -54,19 +53,19 @@ pub(crate) struct InboxState {
     parked: u64,
     /// No seat would ever look here by itself.
     unattended: bool,
-    closed: bool,
+    pub(super) closed: bool,
     /// Somebody else has what lay here: the routes have changed, or are about to.
     moved: bool,
     pub(super) is_ordered: bool,
     /// Publishers asleep: a number, as one that finds room must not silence lanes for another.
-    blocked: u32,
+    pub(super) blocked: u32,
     later_bytes: usize,
     /// Deliveries whose time has not come, with it.
     later: Vec<(u64, Delivery)>,
     /// What the journal has.
     pub(crate) intake: Intake,
     /// Tokens waiting for room.
-    waiters: Vec<Arc<dyn Wake>>,
+    pub(super) waiters: Vec<Arc<dyn Wake>>,
     /// Ids that were given to nobody who counts here.
     base: u64,
     wakes: Vec<Option<Arc<dyn Wake>>>,
@@ -74,6 +73,8 @@ pub(crate) struct InboxState {
     /// Deliveries that were dead letters from the start.
     pub(super) buried: u64,
     pub(crate) cut_off: CutOff,
+    /// Publishers asleep that could go on beyond what memory holds.
+    pub(super) holding_back: u32,
 }
 
 /// Deliveries and their bytes.
@@ -126,17 +127,6 @@ pub(crate) struct Nudge {
     pub(crate) raise: bool,
 }
 
-/// Whether somebody who waits for room has to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// There is room now; nothing was registered.
-    Now,
-    /// Will be told, once.
-    Registered,
-    /// Too many wait already: ask again later.
-    Refused,
-}
-
 // === impl Inbox ===
 
 impl Inbox {
@@ -166,6 +156,7 @@ impl Inbox {
             dropped: Dropped::default(),
             buried: 0,
             cut_off: CutOff::default(),
+            holding_back: 0,
         };
         let state = Mutex::new(state);
         let is_ordered = spec.order != Order::None;
@@ -180,50 +171,6 @@ impl Inbox {
 
     pub(crate) fn limits(&self) -> QueueLimits {
         self.limits
-    }
-
-    /// Whether a message of `size` bytes has room.
-    #[inline]
-    pub(crate) fn has_room(&self, state: &InboxState, size: usize) -> bool {
-        let load = state.load();
-        (load.count < self.limits.count)
-            & (load.bytes + size <= self.limits.bytes)
-            & !self.is_held_up(state)
-    }
-
-    /// Whether older messages wait in the journal, which nothing may pass.
-    #[inline]
-    pub(crate) fn is_held_up(&self, state: &InboxState) -> bool {
-        self.is_ordered & state.intake.is_spilling()
-    }
-
-    /// Waits until a message of `size` bytes may have room. False when `deadline` passed without.
-    pub(crate) fn wait_for_room(&self, size: usize, deadline: Instant) -> bool {
-        let mut state = self.lock();
-        while !self.has_room(&state, size) && !state.closed {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state.blocked += 1;
-            let woken = self.room.wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
-            state.blocked -= 1;
-        }
-        true
-    }
-
-    /// Registers a token that waits for room for a message of `size` bytes.
-    pub(crate) fn register(&self, size: usize, wake: Arc<dyn Wake>) -> Room {
-        let mut state = self.lock();
-        if state.closed || self.has_room(&state, size) {
-            return Room::Now;
-        }
-        if state.waiters.len() >= self.max_waiters {
-            return Room::Refused;
-        }
-        state.waiters.push(wake);
-        Room::Registered
     }
 
     /// Desk holder: says what waits at the desk and takes what is there, straight into the window if
@@ -285,24 +232,6 @@ impl Inbox {
         let mut state = self.lock();
         state.desk = desk;
         self.announce_room(state, freed);
-    }
-
-    /// Half free, or the buffer ran dry while the rest is held back: then any room is worth a wake.
-    fn announce_room(&self, mut state: MutexGuard<'_, InboxState>, freed: &mut Wakes) {
-        if state.blocked == 0 && state.waiters.is_empty() {
-            return;
-        }
-        let Load { count, bytes, .. } = state.load();
-        let half = count <= self.limits.count / 2 && bytes <= self.limits.bytes / 2;
-        let any = count < self.limits.count && bytes < self.limits.bytes;
-        if half || any && state.buffer.is_empty() {
-            freed.append(&mut state.waiters);
-            let blocked = state.blocked > 0;
-            drop(state);
-            if blocked {
-                self.room.notify_all();
-            }
-        }
     }
 
     /// Wakes one parked seat of `mask`, or all of them.

@@ -68,7 +68,9 @@ pub(crate) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, Sta
     let now = Moment { unix_ns: clock.unix_ns(), mono_ns: clock.now_ns() };
     let deed = Deed::read(settings)?;
     let storage = Arc::new(DiskStorage::at(folder));
-    let (journal, recovered) = Journal::open(storage, config(&settings.journal), now)
+    let mut config = config(&settings.journal);
+    config.fill = settings.durability.rules().iter().any(|rule| rule.level == Level::Disk);
+    let (journal, recovered) = Journal::open(storage, config, now)
         .map_err(|source| StartError::Journal { path: folder.clone(), source: Box::new(source) })?;
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = &recovered.report;

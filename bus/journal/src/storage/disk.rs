@@ -143,11 +143,11 @@ impl StoredFile for DiskFile {
         self.0.write_all_at(bytes, offset)
     }
 
-    fn allocate(&self, length: u64) -> io::Result<()> {
+    fn allocate(&self, length: u64) -> io::Result<bool> {
         match fallocate(&self.0, FallocateFlags::empty(), 0, length) {
-            // File systems without it reserve nothing; the zeroes that are written then do.
-            Err(Errno::OPNOTSUPP) => Ok(()),
-            done => Ok(done?),
+            // There are file systems without it.
+            Err(Errno::OPNOTSUPP) => Ok(false),
+            done => Ok(done.map(|()| true)?),
         }
     }
 

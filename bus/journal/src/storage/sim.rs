@@ -440,7 +440,7 @@ impl StoredFile for SimFile {
         )
     }
 
-    fn allocate(&self, length: u64) -> io::Result<()> {
+    fn allocate(&self, length: u64) -> io::Result<bool> {
         let file = self.file;
         self.disk.change(
             || Op::Extend(file, length),
@@ -451,7 +451,7 @@ impl StoredFile for SimFile {
                 if !fails {
                     disk.write(file, length, Vec::new());
                 }
-                Ok(())
+                Ok(true)
             },
         )
     }

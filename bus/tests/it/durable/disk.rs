@@ -178,7 +178,7 @@ impl StoredFile for Blocks {
         Ok(())
     }
 
-    fn allocate(&self, length: u64) -> io::Result<()> {
+    fn allocate(&self, length: u64) -> io::Result<bool> {
         let mut content = self.content.lock().unwrap();
         let more = length.saturating_sub(content.written.len() as u64);
         if more > self.used.free() {
@@ -188,7 +188,7 @@ impl StoredFile for Blocks {
         if more > 0 {
             content.written.resize(length as usize, 0);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn sync_data(&self) -> io::Result<()> {
