@@ -11,8 +11,9 @@ pub struct BrokerConfig {
     pub max_message_bytes: usize,
     /// How long a publisher waits for room where a subscription says `block`.
     pub publish_timeout: Duration,
-    /// How long a forward waits for a target without room before it becomes a retry; zero = not at
-    /// all.
+    /// How long a forward waits for a target without room before it becomes a retry, and a publisher
+    /// at level `process` for memory of a queue that blocks, before it goes on beyond it; zero = not
+    /// at all.
     pub forward_patience: Duration,
     /// Messages in a chain of causes; the next one is refused or dead-lettered.
     pub max_hops: u32,

@@ -361,7 +361,8 @@ impl Shared {
     /// The first record of a life.
     pub(crate) fn begin(&self, head: &mut Head) -> Result<Position, AppendError> {
         let (observed_ns, at_unix_ns) = (head.books.observed_ns, self.opened.unix_ns);
-        let start = Record::Start { life: self.life, at_unix_ns, observed_ns };
+        let stay = self.storage.stay();
+        let start = Record::Start { life: self.life, stay, at_unix_ns, observed_ns };
         let position = head.append(&start, self.synced.load(Relaxed))?;
         head.started = true;
         Ok(position)

@@ -35,13 +35,16 @@
 //!   more (P-7). A full volume is no such error: room is prepared ahead and checked before (P-8).
 //! * A segment is freed only when every record that frees it is on the device (P-4).
 //! * Opening never makes up an empty journal where there was one: what is missing is listed (P-10).
-//! * What is not whole at the end is an unfinished write (P-9), unless a later record or the mark
-//!   vouches for it, or it is there in every sector up to its last byte: then it is damage. The mark
-//!   is written at most one `sync_interval` after the flush that it tells of. Other damage to a record
-//!   within that time, with nothing flushed after it and the process dead before the mark, is cut as an
-//!   unfinished write: nothing on the device tells them apart, and a second flush for each would cost
-//!   half of the rate. It is reported as such, with its length and the number of the last record
-//!   before it, by opening and by `verify`.
+//! * What is not whole has whole records behind it: then it is damage (P-10), but where the machine
+//!   stopped or the volume was taken away since, and nothing says that it was on the device. A device
+//!   writes in any order: it is cut then with all behind it, so that a prefix is left (P-3).
+//! * What is not whole at the end is an unfinished write (P-9), unless the mark vouches for it, or it
+//!   is there in every sector up to its last byte, or the machine has run on and it ends as a write
+//!   does: then it is damage. The mark is written at most one `sync_interval` after the flush that it
+//!   tells of. Other damage to a record within that time, with nothing written after it and the process
+//!   dead before the mark, is cut as an unfinished write: nothing on the device tells them apart, and a
+//!   second flush for each would cost half of the rate. It is reported as such, with its length and the
+//!   number of the last record before it, by opening and by `verify`.
 //!
 //! **Absent on purpose.** Queues, plugins, clocks, retries: nothing here knows why a record is
 //! written. No compression, no encryption, no network.

@@ -106,6 +106,15 @@ impl<'a> Page<'a> {
         length > FRAME && self.data == end
     }
 
+    /// Whether the zeroes follow that end every write, with something of an earlier use of the file
+    /// behind them. Where nothing is lost that was written, a record that is not whole was written
+    /// whole then.
+    pub(crate) fn is_ended(&self, at: usize, length: usize) -> bool {
+        let zeroes = at + length..at + length + FRAME;
+        let are_zero = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
+        length > FRAME && self.data > zeroes.end && self.bytes.get(zeroes).is_some_and(are_zero)
+    }
+
     /// How long a record that was begun at `at` and not finished is. Zeroes follow what was
     /// finished.
     pub(crate) fn torn(&self, at: usize) -> Option<u64> {

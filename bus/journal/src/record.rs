@@ -77,6 +77,8 @@ pub enum Record<'a> {
         life: u64,
         /// When, nanoseconds since the Unix epoch.
         at_unix_ns: u64,
+        /// What [`Storage::stay`](crate::Storage::stay) said.
+        stay: u64,
         /// How long hosts have run so far, in nanoseconds.
         observed_ns: u64,
     },

@@ -1,11 +1,11 @@
 //! Reading all of a journal: the same for opening and for judging it.
 //!
 //! A record that is not whole, with nothing whole behind it, is where writing stopped, unless all of
-//! it was written: then it is damage. With whole
-//! records behind it, it depends on what those say about the flushes before them: records that may
-//! never have reached the device can be missing after a power cut, and then everything behind them
-//! is cut as well, so that what is left is what it was at some instant. Records that *had* reached
-//! it are damage when they are missing.
+//! it was written: then it is damage. With whole records behind it, it is damage too, as long as the
+//! machine has run on since they were written. After a power cut it depends on what they say about the
+//! flushes before them: records that may never have reached the device can be missing, and then
+//! everything behind them is cut as well, so that what is left is what it was at some instant.
+//! Records that *had* reached it are damage when they are missing.
 
 use std::{collections::VecDeque, io, ops::Range};
 
@@ -63,6 +63,10 @@ struct Reader<'a> {
     orderly: bool,
     /// Nothing says with which record the journal starts.
     free_start: bool,
+    /// What was written since the life of the last record is there, flushed or not: that host was
+    /// killed, if anything, and the machine has run on.
+    has_stayed: bool,
+    stay: u64,
 }
 
 /// Reads everything that the manifest names.
@@ -116,6 +120,8 @@ impl<'a> Reader<'a> {
             ended: false,
             orderly: true,
             free_start: false,
+            has_stayed: false,
+            stay: storage.stay(),
         }
     }
 
@@ -219,7 +225,9 @@ impl<'a> Reader<'a> {
         if self.ended {
             // `cut` has said what was behind.
         } else if let Some(torn) = page.torn(at) {
-            let is_written = page.is_written(at, torn as usize);
+            let length = torn as usize;
+            let is_ended = self.has_stayed && page.is_ended(at, length);
+            let is_written = is_ended || page.is_written(at, length);
             self.torn = Some((segment.clone(), at as u64..at as u64 + torn, is_written));
         }
         used.end = at as u64;
@@ -234,9 +242,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether what is missing here was perhaps never on the device, so that everything from here
-    /// on is cut. It was, when some later record says so, or when a file itself is damaged.
+    /// on is cut. It was, when some later record says so, or when a file itself is damaged; and
+    /// where the machine has run on since, it did not have to be.
     fn cuts(&mut self, page: &Page<'_>, at: usize, later: &[Option<Segment>]) -> io::Result<bool> {
-        if self.scan.report.damage.iter().any(|damage| damage.what != Wrong::Record) {
+        let is_broken = self.scan.report.damage.iter().any(|damage| damage.what != Wrong::Record);
+        if is_broken || self.has_stayed {
             return Ok(false);
         }
         let vouched = match self.vouched {
@@ -324,6 +334,9 @@ impl<'a> Reader<'a> {
                 }
             }
             Record::Moved(moved) => used.deliveries += moved.targets.len() as u64,
+            Record::Start { stay, .. } => {
+                self.has_stayed = *stay != 0 && *stay == self.stay;
+            }
             Record::DedupKeys(keys) => {
                 keys.keys.iter().for_each(|key| used.keys.note(&key));
             }

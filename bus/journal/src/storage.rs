@@ -69,6 +69,10 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Any word.
     fn random(&self) -> u64;
 
+    /// A number that is the same for as long as nothing is lost that was written, flushed or not:
+    /// while the machine runs and the folder stays mounted. 0 = nobody knows.
+    fn stay(&self) -> u64;
+
     /// The folder as people know it.
     fn place(&self) -> String;
 }

@@ -197,7 +197,8 @@ mod tests {
             inbox.report(Load { count: 2, ..Load::default() }, &mut Wakes::default());
             assert_eq!(waiting.join().unwrap(), Waited::ForRoom, "half of the memory is free");
         });
-        assert_eq!(inbox.lock().holding_back + inbox.lock().blocked, 0);
+        let state = inbox.lock();
+        assert_eq!((state.holding_back, state.blocked), (0, 0));
     }
 
     #[test]

@@ -101,8 +101,9 @@ pub struct Limits {
     /// Longest wait of a publish that may wait for room.
     #[serde(with = "duration")]
     pub publish_timeout: Duration,
-    /// How long a forward waits for a target without room before it becomes a retry; zero = not at
-    /// all.
+    /// How long a forward waits for a target without room before it becomes a retry, and a publisher
+    /// at level `process` for memory of a queue that blocks, before it goes on beyond it; zero = not
+    /// at all.
     #[serde(with = "duration")]
     pub forward_patience: Duration,
     /// Plugins at once, enabled or failed.

@@ -67,6 +67,7 @@ fn read<'a>(kind: Kind, from: &mut Reader<'a>) -> Result<Record<'a>, Malformed> 
         Kind::Control => Record::Control { key: from.text()?, value: from.blob()? },
         Kind::Start => Record::Start {
             life: from.number()?,
+            stay: from.number()?,
             at_unix_ns: from.number()?,
             observed_ns: from.number()?,
         },

@@ -60,8 +60,9 @@ impl Record<'_> {
                 put_blob(out, key.as_bytes());
                 put_blob(out, value);
             }
-            Record::Start { life, at_unix_ns, observed_ns } => {
+            Record::Start { life, stay, at_unix_ns, observed_ns } => {
                 put_number(out, *life);
+                put_number(out, *stay);
                 put_number(out, *at_unix_ns);
                 put_number(out, *observed_ns);
             }

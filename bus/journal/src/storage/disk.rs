@@ -9,12 +9,20 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, FlockOperation, fallocate, fdatasync, flock, statvfs},
+    fs::{
+        AtFlags, CWD, FallocateFlags, FlockOperation, StatxFlags, fallocate, fdatasync, flock,
+        statvfs, statx,
+    },
     io::Errno,
     rand::{GetRandomFlags, getrandom},
 };
 
 use super::{LockError, Storage, StoredFile};
+
+/// Where the kernel says which start of the machine this is.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+/// `STATX_MNT_ID_UNIQUE`: the number of a mount that no other one ever has.
+const MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
 /// A folder of the file system.
 #[derive(Clone, Debug)]
@@ -116,6 +124,18 @@ impl Storage for DiskStorage {
             return now.as_nanos() as u64;
         }
         u64::from_le_bytes(word)
+    }
+
+    fn stay(&self) -> u64 {
+        let boot = fs::read_to_string(BOOT).unwrap_or_default();
+        let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
+        let Ok(boot) = u128::from_str_radix(&digits, 16) else { return 0 };
+        match statx(CWD, &self.folder, AtFlags::empty(), MOUNT) {
+            Ok(told) if told.stx_mask & MOUNT.bits() != 0 => {
+                (boot as u64) ^ (boot >> 64) as u64 ^ told.stx_mnt_id.rotate_left(32)
+            }
+            _ => 0,
+        }
     }
 
     fn place(&self) -> String {

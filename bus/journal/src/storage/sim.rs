@@ -69,6 +69,7 @@ struct Disk {
     limit: u64,
     locked: bool,
     random: u64,
+    stay: u64,
 }
 
 /// A name, and the file that it has from now on, if any.
@@ -94,7 +95,7 @@ impl SimStorage {
     /// An empty folder on a volume without bounds.
     #[must_use]
     pub fn new() -> SimStorage {
-        SimStorage::of(Disk { limit: u64::MAX, ..Disk::default() })
+        SimStorage::of(Disk { limit: u64::MAX, stay: 1, ..Disk::default() })
     }
 
     fn of(disk: Disk) -> SimStorage {
@@ -201,7 +202,14 @@ impl SimStorage {
                 None => names.remove(name),
             };
         }
-        SimStorage::of(disk.copy(&names, |file| file.survive(choice)))
+        let after = SimStorage::of(disk.copy(&names, |file| file.survive(choice)));
+        after.reboot();
+        after
+    }
+
+    /// The machine starts anew, and what is there now is all there is.
+    pub fn reboot(&self) {
+        lock(&self.0).stay += 1;
     }
 
     /// The folder as it is after the death of the process: everything that was written.
@@ -247,7 +255,8 @@ impl Disk {
         names: &BTreeMap<String, usize>,
         mut bytes: impl FnMut(&Bytes) -> Vec<u8>,
     ) -> Disk {
-        let mut copy = Disk { limit: self.limit, random: self.random ^ 0x9E37, ..Disk::default() };
+        let (limit, stay) = (self.limit, self.stay);
+        let mut copy = Disk { limit, stay, random: self.random ^ 0x9E37, ..Disk::default() };
         for (name, &file) in names {
             let now = bytes(&self.files[file]);
             copy.names.insert(name.clone(), copy.files.len());
@@ -399,6 +408,10 @@ impl Storage for SimStorage {
         disk.random = disk.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let word = (disk.random ^ disk.random >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         word ^ word >> 27
+    }
+
+    fn stay(&self) -> u64 {
+        lock(&self.0).stay
     }
 
     fn place(&self) -> String {

@@ -14,5 +14,6 @@ mod other;
 mod planted;
 mod recycled;
 mod room;
+mod stayed;
 mod threads;
 mod workload;

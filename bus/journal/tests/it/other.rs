@@ -97,6 +97,10 @@ impl Storage for Other {
         if self.salted { self.sim.random() } else { 0 }
     }
 
+    fn stay(&self) -> u64 {
+        self.sim.stay()
+    }
+
     fn place(&self) -> String {
         self.sim.place()
     }

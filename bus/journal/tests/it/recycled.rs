@@ -43,6 +43,7 @@ fn used_again(salted: bool) -> (RecoveryReport, u64, u64) {
     publish_into(&journal, &mut next, 3, 12);
     drop(journal);
     let sim = sim.kill();
+    sim.reboot();
     // What of the first segment was not on the device.
     sim.edit("00000001.seg", |bytes| {
         let length = bytes.len();

@@ -145,6 +145,10 @@ impl Storage for Disk {
         self.0.operations.fetch_add(1, SeqCst).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
+    fn stay(&self) -> u64 {
+        0
+    }
+
     fn place(&self) -> String {
         "a disk of values".to_owned()
     }
