@@ -30,6 +30,8 @@ pub(crate) struct Books {
     pub(crate) next_letter: u64,
     pub(crate) next_sub: u32,
     pub(crate) life: u64,
+    /// What the storage said of itself in that life.
+    pub(crate) stay: u64,
     pub(crate) observed_ns: u64,
     /// Records are missing: a subscription that nobody has made yet is one whose making is lost,
     /// and the next checkpoint says who it is.
@@ -92,8 +94,8 @@ impl Books {
             Record::Control { key, value } => {
                 self.control.insert((*key).to_owned(), value.to_vec());
             }
-            Record::Start { life, observed_ns, .. } => {
-                self.life = *life;
+            Record::Start { life, stay, observed_ns, .. } => {
+                (self.life, self.stay) = (*life, *stay);
                 self.subs.values_mut().for_each(Book::suspect);
                 self.observed_ns = self.observed_ns.max(*observed_ns);
             }
@@ -206,7 +208,7 @@ impl Books {
         self.next_seq = checkpoint.next_seq;
         self.next_letter = self.next_letter.max(checkpoint.next_letter);
         self.next_sub = self.next_sub.max(checkpoint.next_sub);
-        self.life = checkpoint.life;
+        (self.life, self.stay) = (checkpoint.life, checkpoint.stay);
         self.observed_ns = self.observed_ns.max(checkpoint.observed_ns);
         for state in checkpoint.subs {
             let subscribe = state.subscribe;
@@ -235,6 +237,7 @@ impl Books {
             next_letter: self.next_letter,
             next_sub: self.next_sub,
             life: self.life,
+            stay: self.stay,
             observed_ns: self.observed_ns,
             subs: List::from(&*subs),
             control: List::from(&*control),

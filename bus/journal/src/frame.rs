@@ -15,7 +15,7 @@
 use crate::record::Kind;
 
 /// Version of the format that this code reads and writes.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// First bytes of a segment.
 const MAGIC: [u8; 8] = *b"pbjourn1";
 /// Length of a segment's head. The first record follows it.

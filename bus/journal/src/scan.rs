@@ -63,7 +63,7 @@ struct Reader<'a> {
     orderly: bool,
     /// Nothing says with which record the journal starts.
     free_start: bool,
-    /// What was written since the life of the last record is there, flushed or not: that host was
+    /// What was written since the last record that was read is there, flushed or not: its host was
     /// killed, if anything, and the machine has run on.
     has_stayed: bool,
     stay: u64,
@@ -334,15 +334,13 @@ impl<'a> Reader<'a> {
                 }
             }
             Record::Moved(moved) => used.deliveries += moved.targets.len() as u64,
-            Record::Start { stay, .. } => {
-                self.has_stayed = *stay != 0 && *stay == self.stay;
-            }
             Record::DedupKeys(keys) => {
                 keys.keys.iter().for_each(|key| used.keys.note(&key));
             }
             _ => {}
         }
         scan.books.apply(&record, place);
+        self.has_stayed = self.stay != 0 && scan.books.stay == self.stay;
         RecoveredKey::of(frame, &record, &mut scan.keys);
         if scan.keys.len() > 2 * self.keys_max {
             keep_latest(&mut scan.keys, self.keys_max);

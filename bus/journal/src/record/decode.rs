@@ -82,6 +82,7 @@ fn read<'a>(kind: Kind, from: &mut Reader<'a>) -> Result<Record<'a>, Malformed> 
             next_letter: from.number()?,
             next_sub: from.small()?,
             life: from.number()?,
+            stay: from.number()?,
             observed_ns: from.number()?,
             subs: from.list()?,
             control: from.list()?,

@@ -172,6 +172,7 @@ fn put_checkpoint(out: &mut Vec<u8>, checkpoint: &Checkpoint<'_>) {
     put_number(out, checkpoint.next_letter);
     put_number(out, u64::from(checkpoint.next_sub));
     put_number(out, checkpoint.life);
+    put_number(out, checkpoint.stay);
     put_number(out, checkpoint.observed_ns);
     put_list(out, checkpoint.subs);
     put_list(out, checkpoint.control);

@@ -234,6 +234,8 @@ pub struct Checkpoint<'a> {
     pub next_sub: u32,
     /// How many hosts have opened the journal.
     pub life: u64,
+    /// What [`Storage::stay`](crate::Storage::stay) said in that life.
+    pub stay: u64,
     /// How long they have run, in nanoseconds.
     pub observed_ns: u64,
     /// Every subscription.

@@ -291,12 +291,12 @@ fn damage_is_refused_where_that_is_asked_for_with_the_same_list() {
 fn another_version_and_a_folder_that_cannot_be_written_are_exact_errors() {
     let storage = whole();
     storage.edit("manifest", |bytes| {
-        let text = String::from_utf8_lossy(bytes).replace("journal 1", "journal 2");
+        let text = String::from_utf8_lossy(bytes).replace("journal 2", "journal 1");
         let body = text.split("crc ").next().unwrap_or_default();
         *bytes = format!("{body}crc {:08x}\n", crc32c::crc32c(body.as_bytes())).into_bytes();
     });
     match Journal::open(Arc::new(storage), config(), NOW) {
-        Err(OpenError::Version { found: 2, known: 1, .. }) => {}
+        Err(OpenError::Version { found: 1, known: 2, .. }) => {}
         other => panic!("{other:?}"),
     }
     let folder = tempfile::tempdir().expect("make a folder");
