@@ -45,6 +45,13 @@ struct When {
     then: Arc<dyn Reached>,
 }
 
+/// What somebody is told.
+struct Word {
+    number: u64,
+    outcome: Result<(), CommitError>,
+    then: Arc<dyn Reached>,
+}
+
 // === impl Keeper ===
 
 impl Keeper {
@@ -207,22 +214,24 @@ impl Shared {
             Level::Disk => self.synced.load(Acquire),
             _ => self.written.load(Acquire),
         };
-        let mut told: Vec<(Arc<dyn Reached>, u64, Result<(), CommitError>)> = Vec::new();
+        let mut told: Vec<Word> = Vec::new();
         lock(&self.keeper.bells).whens.retain_mut(|when| {
             if when.level > level {
                 return true;
             }
             if when.first <= reached {
-                told.push((when.then.clone(), when.last.min(reached), Ok(())));
+                let number = when.last.min(reached);
+                told.push(Word { number, outcome: Ok(()), then: when.then.clone() });
                 when.first = reached + 1;
             }
             let is_left = when.last > reached;
             if is_left && outcome.is_err() {
-                told.push((when.then.clone(), when.last, outcome.clone()));
+                let (number, outcome) = (when.last, outcome.clone());
+                told.push(Word { number, outcome, then: when.then.clone() });
             }
             is_left && outcome.is_ok()
         });
-        for (then, number, outcome) in told {
+        for Word { number, outcome, then } in told {
             then.reached(number, outcome);
         }
     }
