@@ -207,12 +207,12 @@ impl HostHandle {
     /// The restart still happens.
     pub async fn restart(&self, name: &str, who: &str) -> Result<PluginView, HostError> {
         let view = self.command(name, Command::Restart, who).await?;
-        match view.failure {
+        match &self.track(name)?.failure {
             None => Ok(view),
             Some(failure) => Err(HostError::Plugin {
                 plugin: name.to_owned(),
                 operation: "restart",
-                reason: failure.reason,
+                reason: failure.reason.clone(),
             }),
         }
     }

@@ -53,7 +53,7 @@ pub(crate) fn plugin(context: &Context, track: &Track) -> PluginView {
         priority: facts.map(|facts| facts.priority),
         library: prepared.map(|it| it.candidate.real_path().display().to_string()),
         enabled: !matches!(track.intent, Intent::Absent),
-        failure: track.failure.as_ref().map(|failure| FailureView {
+        failure: track.trouble().map(|failure| FailureView {
             kind: failure.kind.to_string(),
             reason: failure.reason.clone(),
             at: moment::text(failure.at_unix_ns),
@@ -268,7 +268,7 @@ pub(crate) fn status(context: &Context, snapshot: &Snapshot, ready: bool) -> Hos
     let mut failing = false;
     for track in snapshot.tracks.values() {
         *plugins.entry(track.state.to_string()).or_default() += 1;
-        failing |= track.failure.is_some();
+        failing |= track.trouble().is_some();
     }
     let mut sum = LedgerView::default();
     for view in ledger(context) {

@@ -65,6 +65,9 @@ pub struct Reading {
     pub seen: Vec<(PluginName, Intent)>,
     /// Names whose library is still being written: they say what they said before, if anything.
     pub unsettled: usize,
+    /// Names whose link leads to what was given up, and why it is not followed: what they say is what
+    /// serves instead.
+    pub aside: Vec<(PluginName, Refusal)>,
 }
 
 /// What an operator asks for.
@@ -188,8 +191,10 @@ impl Fleet {
         for name in seen.keys() {
             self.tracks.entry(name.clone()).or_insert_with(|| Track::new(name.clone(), now));
         }
+        let aside: BTreeMap<PluginName, Refusal> = reading.aside.into_iter().collect();
         for (name, track) in &mut self.tracks {
             let intent = seen.get(name).cloned().unwrap_or_default();
+            track.set_aside(aside.get(name), now);
             let why = match &intent {
                 Intent::Absent => "the link was removed".to_owned(),
                 Intent::Refused(refusal) => refusal.reason.clone(),

@@ -64,6 +64,8 @@ pub struct Track {
     pub observed: Observed,
     /// What is wrong, if anything.
     pub failure: Option<Failure>,
+    /// Why the link is not followed: what it leads to was given up. Nothing is decided from it.
+    pub aside: Option<Failure>,
     /// Checks of the serving generation.
     pub health: HealthRecord,
     /// Restarts so far.
@@ -125,6 +127,7 @@ impl Track {
             paused: false,
             observed: Observed::default(),
             failure: None,
+            aside: None,
             health: HealthRecord::default(),
             restarts: RestartWindow::default(),
             setbacks: Setbacks::default(),
@@ -169,6 +172,22 @@ impl Track {
         let made_from = |it: Identity| (it.library, it.config);
         let serving = self.observed.serving.map(|serving| made_from(serving.identity));
         serving.is_some() && serving == self.identity().map(made_from)
+    }
+
+    /// What there is to say about it that is not well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Failure> {
+        self.failure.as_ref().or(self.aside.as_ref())
+    }
+
+    /// The link is not followed, or is. What failed says more than that it was given up.
+    pub fn set_aside(&mut self, why: Option<&Refusal>, now: Now) {
+        self.aside = why.map(|why| {
+            let own = self.failure.as_ref().filter(|failure| failure.bars.is_some());
+            let known = self.aside.as_ref().or(own).cloned();
+            let failure = known.unwrap_or_else(|| self.standing(why, now));
+            Failure { bars: None, retry: None, halts: false, ..failure }
+        });
     }
 
     /// Takes a new statement of the folder of links. Returns whether it says anything new.

@@ -201,7 +201,8 @@ impl WatcherState {
                 } else {
                     std::mem::take(&mut self.served)
                 };
-                let reading = Reading { seen: scan.seen, unsettled: scan.unsettled };
+                let Scan { seen, unsettled, aside, .. } = scan;
+                let reading = Reading { seen, unsettled, aside };
                 let waits = |until_ns: u64| self.context.clock.now_ns() < until_ns;
                 if reading.unsettled > 0 && self.first_until_ns.is_some_and(waits) {
                     let again = scan.again.unwrap_or(DEBOUNCE);

@@ -38,11 +38,12 @@ pub(crate) struct Promises {
     /// Whether the host before died, and whose code was at fault.
     died: bool,
     culprit: Option<Culprit>,
-    /// Rises when something may be tried again.
+    /// Rises when links are to be judged anew.
     lifts: AtomicU64,
     /// Held while links and settings are changed, or read: nobody sees one without the other.
     pointing: Mutex<()>,
-    state: Mutex<BTreeMap<PluginName, Promise>>,
+    /// What is promised of whom was looked for: what is written later is of this life.
+    state: Mutex<BTreeMap<PluginName, Option<Promise>>>,
 }
 
 /// A record is there and does not say who is to serve.
@@ -100,7 +101,7 @@ impl Promises {
     pub(crate) fn take_bake(&self, name: &PluginName, now: Now) -> Option<Record> {
         self.known(name, now)?;
         let mut state = self.lock();
-        let promise = state.get_mut(name).filter(|promise| promise.bakes)?;
+        let promise = state.get_mut(name)?.as_mut().filter(|promise| promise.bakes)?;
         promise.bakes = false;
         Some(promise.record.clone())
     }
@@ -112,14 +113,30 @@ impl Promises {
 
     /// This version may be served, also if it was given up: somebody asks for it.
     pub(crate) fn lift(&self, name: &PluginName, asked: (Digest, Digest)) {
-        if let Some(promise) = self.lock().get_mut(name) {
+        if let Some(Some(promise)) = self.lock().get_mut(name) {
             promise.barred = promise.barred.filter(|barred| *barred != asked);
             promise.aside = promise.aside.filter(|aside| *aside != asked.0);
         }
         self.lifts.fetch_add(1, SeqCst);
     }
 
-    /// Changes when something may be tried again.
+    /// What was given up is not served by itself any more, for as long as the link leads to it.
+    fn bar(&self, name: &PluginName, given_up: (Digest, Digest)) {
+        if let Some(Some(promise)) = self.lock().get_mut(name) {
+            promise.barred = Some(given_up);
+        }
+        self.lifts.fetch_add(1, SeqCst);
+    }
+
+    /// The link leads to something that may be served: whatever it led to before may be tried again
+    /// when it leads there again.
+    pub(crate) fn led_elsewhere(&self, name: &PluginName) {
+        if let Some(Some(promise)) = self.lock().get_mut(name) {
+            (promise.barred, promise.aside) = (None, None);
+        }
+    }
+
+    /// Changes when links are to be judged anew.
     pub(crate) fn lifts(&self) -> u64 {
         self.lifts.load(SeqCst)
     }
@@ -138,10 +155,13 @@ impl Promises {
 
     fn promise(&self, name: &PluginName, now: Now) -> Result<Option<Promise>, Unreadable> {
         if let Some(promise) = self.lock().get(name) {
-            return Ok(Some(promise.clone()));
+            return Ok(promise.clone());
         }
         // The first look in this life: the former one may have ended in the middle.
-        let Some(record) = self.read(name)? else { return Ok(None) };
+        let Some(record) = self.read(name)? else {
+            self.lock().entry(name.clone()).or_insert(None);
+            return Ok(None);
+        };
         let recovery = recover(&record, self.end(name, &record), now);
         if recovery.record != record
             && let Err(error) = self.write(name, &recovery.record)
@@ -157,7 +177,7 @@ impl Promises {
         }
         let promise = Promise::of(recovery.record, recovery.serve);
         tracing::info!(plugin = %name, serve = ?recovery.serve, "a transition was not finished");
-        self.lock().entry(name.clone()).or_insert(promise.clone());
+        self.lock().entry(name.clone()).or_insert(Some(promise.clone()));
         Ok(Some(promise))
     }
 
@@ -192,10 +212,14 @@ impl Promises {
         lead.point()
     }
 
-    /// A transition has ended: its link and settings stay, or lead `back` to what serves. Blocks.
+    /// A transition has ended: its link and settings stay, or lead `back` to what serves, or are not
+    /// followed where somebody else had changed them. Blocks.
     pub(super) fn ended(&self, name: &PluginName, spec: &TransitionSpec, back: bool) {
         let _still = self.still();
         self.end_lead(name, spec, back);
+        if back {
+            self.bar(name, (spec.to.library, spec.to.config));
+        }
     }
 
     fn end_lead(&self, name: &PluginName, spec: &TransitionSpec, back: bool) {
@@ -240,14 +264,15 @@ impl Promises {
         let mut state = self.lock();
         // The link may still lead to what a former life gave up, until it is pointed elsewhere. What
         // is given up in this life is barred by the plugin's own state.
-        let before = state.get(name).filter(|_| record.standing == Standing::Trial);
+        let before = state.get(name).and_then(Option::as_ref);
+        let before = before.filter(|_| record.standing == Standing::Trial);
         let (barred, aside) = before.map_or((None, None), |it| (it.barred, it.aside));
         let promise = Promise { record: record.clone(), barred, aside, bakes: false };
-        state.insert(name.clone(), promise);
+        state.insert(name.clone(), Some(promise));
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PluginName, Promise>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PluginName, Option<Promise>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -304,4 +329,43 @@ pub(crate) fn withdraw(context: &Context, name: &PluginName, reason: &str) -> io
 /// Makes a record durable. Blocks.
 pub(super) fn put(context: &Context, name: &PluginName, record: &Record) -> io::Result<()> {
     context.promises.put(name, record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record() -> Record {
+        let digest = |byte: u8| json!(Digest([byte; 32]));
+        let end = |version, byte| json!({"version": version, "library": digest(byte), "config": digest(0)});
+        let graceful = patchbay_lifecycle::transition::Strategy::Graceful;
+        let spec = json!({
+            "id": "t1", "plugin": "echo", "from": end("1.0.0", 1), "to": end("2.0.0", 2),
+            "terms": patchbay_lifecycle::transition::Terms::of(&graceful), "strategy": graceful,
+            "state": "clean", "who": "test", "why": "", "at_unix_ns": 1,
+        });
+        let spec = serde_json::from_value(spec).expect("a specification");
+        Record::announced(spec, patchbay_lifecycle::Generation(1), None, 1)
+    }
+
+    #[test]
+    fn what_this_life_writes_is_never_taken_for_what_a_former_life_left() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let name = PluginName::parse("echo").expect("a name");
+        let now = Now { mono_ns: 1, unix_ns: 1 };
+        let promises = Promises::open(folder.path(), None).expect("they are opened");
+        promises.check(&name, now).expect("nothing was left");
+        // Another thread looks between the file and the state, in the middle of `put`.
+        promises.write(&name, &record()).expect("it is written");
+        promises.check(&name, now).expect("nothing was left");
+        assert!(promises.latest(&name, now).is_none());
+        assert_eq!(promises.read(&name).expect("it is read"), Some(record()), "as it was written");
+        assert!(promises.history.of(&name).is_empty(), "nothing has ended");
+        // It is what the next life finds.
+        drop(promises);
+        let next = Promises::open(folder.path(), None).expect("they are opened");
+        let found = next.latest(&name, now).expect("it was left");
+        assert!(matches!(found.standing, Standing::Over { .. }), "{found:?}");
+    }
 }

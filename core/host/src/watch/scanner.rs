@@ -38,6 +38,8 @@ struct Seen {
     judged: bool,
     intent: Option<Intent>,
     prepared: Option<Arc<Prepared>>,
+    /// Why the link is not followed.
+    aside: Option<Refusal>,
 }
 
 /// One reading of the folder.
@@ -53,6 +55,8 @@ pub(crate) struct Scan {
     pub(crate) again: Option<Duration>,
     /// Entries that can be no plugin, with the reason; each is told once.
     pub(crate) strange: Vec<String>,
+    /// Links that are not followed, and why.
+    pub(crate) aside: Vec<(PluginName, Refusal)>,
 }
 
 // === impl Scanner ===
@@ -109,6 +113,9 @@ impl Scanner {
             if let Some(prepared) = &it.prepared {
                 scan.prepared.push((name.clone(), Arc::clone(prepared)));
             }
+            if let Some(why) = &it.aside {
+                scan.aside.push((name.clone(), why.clone()));
+            }
         }
         scan.strange = strange
             .iter()
@@ -146,9 +153,10 @@ impl Scanner {
         let mut seen = match before {
             Some(seen) if seen.stamp.as_ref() == Some(&stamp) => seen,
             before => {
-                let (intent, prepared) = before.map_or((None, None), |it| (it.intent, it.prepared));
+                let before = before.map(|it| (it.intent, it.prepared, it.aside));
+                let (intent, prepared, aside) = before.unwrap_or_default();
                 let (stamp, since_ns) = (Some(stamp.clone()), now.mono_ns);
-                Seen { stamp, since_ns, judged: false, intent, prepared }
+                Seen { stamp, since_ns, judged: false, intent, prepared, aside }
             }
         };
         if !seen.judged {
@@ -168,17 +176,26 @@ impl Scanner {
         Some(seen)
     }
 
-    /// A version that was given up, by a former life of the host, is not served by itself: what
-    /// served before it is, from the copy that was kept.
+    /// A version that was given up is not served by itself, in this life of the host or in another:
+    /// what served before it is, from the copy that was kept, and has a supervisor.
     fn keep_promise(&self, name: &PluginName, seen: &mut Seen, now: Now) {
+        seen.aside = None;
         let Some(prepared) = &seen.prepared else { return };
         let made_from = (prepared.facts.library, prepared.facts.config);
         if !self.promises.is_barred(name, made_from, now) {
+            self.promises.led_elsewhere(name);
             return;
         }
         if let Some(kept) = library::kept(&self.settings, name) {
             let (version, instead) = (&prepared.facts.version, &kept.facts.version);
             tracing::warn!(plugin = %name, %version, %instead, "the link is not followed");
+            let reason = format!(
+                "the link leads to version {version}, which was given up, and is not followed: \
+                 {instead} serves; let it lead elsewhere, or start a transition to {version} to \
+                 try that again"
+            );
+            let (kind, lasting) = (FailureKind::Transition, Lasting::Permanent);
+            seen.aside = Some(Refusal { kind, reason, lasting });
             seen.intent = Some(Intent::Wanted(kept.facts.clone()));
             seen.prepared = Some(kept);
         }
@@ -200,7 +217,8 @@ impl Seen {
         let reason = chain(error);
         let refusal = Refusal { kind, reason, lasting: Lasting::Permanent };
         let intent = Some(Intent::Refused(refusal));
-        Seen { stamp: None, since_ns: now.mono_ns, judged: true, intent, prepared: None }
+        let (stamp, since_ns) = (None, now.mono_ns);
+        Seen { stamp, since_ns, judged: true, intent, prepared: None, aside: None }
     }
 
     /// How much longer the file must stand still; `None` when it has settled. One that was changed

@@ -2,6 +2,7 @@
 
 mod activation;
 mod actors;
+mod aside;
 mod churn;
 mod crashes;
 mod edits;

@@ -44,7 +44,7 @@ impl World {
 
     fn scan(&mut self, seen: &[(&str, Intent)]) {
         let seen = seen.iter().map(|(text, intent)| (name(text), intent.clone())).collect();
-        let effects = self.fleet.scanned(Reading { seen, unsettled: 0 }, self.now);
+        let effects = self.fleet.scanned(Reading { seen, ..Reading::default() }, self.now);
         self.take(effects);
     }
 
@@ -189,7 +189,7 @@ fn a_failed_candidate_leaves_the_old_version_serving_until_the_link_changes() {
 #[test]
 fn a_fleet_is_not_ready_while_a_library_is_still_being_written() {
     let mut world = World::new();
-    let effects = world.fleet.scanned(Reading { seen: vec![], unsettled: 1 }, world.now);
+    let effects = world.fleet.scanned(Reading { unsettled: 1, ..Reading::default() }, world.now);
     world.take(effects);
     assert!(!world.fleet.is_ready());
     world.scan(&[("echo", wanted(facts(1)))]);
