@@ -20,6 +20,7 @@ use crate::{
     redelivery::DeadCause,
     settlement::FaultClass,
     sync::lock,
+    versions::Versions,
     wake::Wake,
 };
 
@@ -31,8 +32,10 @@ pub const HISTORY_MAX: usize = 5;
 pub struct Failure {
     /// The plugin, by name.
     pub plugin: Arc<str>,
-    /// Which instance of it.
+    /// Which instance of it; its number means something in the life of the bus that gave it.
     pub generation: u64,
+    /// Which version that was; empty where nobody knows.
+    pub version: Arc<str>,
     /// Number of the hand-off.
     pub attempt: u32,
     /// What kind of failure; `None` when the handler gave the message up itself.
@@ -52,6 +55,10 @@ pub struct DeadLetter {
     pub subscription: u64,
     /// The plugin that owns it.
     pub owner: Arc<str>,
+    /// Which instance of it had the last attempt; 0 = none.
+    pub generation: u64,
+    /// Which version that was; empty where nobody knows.
+    pub version: Arc<str>,
     /// The message, whole.
     pub message: Message,
     /// The delivery's id.
@@ -95,6 +102,8 @@ pub struct DeadLetters {
     overwritten: AtomicU64,
     outdated: AtomicU64,
     watchers: Mutex<Vec<Arc<dyn Wake>>>,
+    /// What they are signed with.
+    pub(crate) versions: Versions,
 }
 
 #[derive(Default)]
@@ -118,6 +127,7 @@ impl DeadLetters {
             overwritten: AtomicU64::new(0),
             outdated: AtomicU64::new(0),
             watchers: Mutex::default(),
+            versions: Versions::default(),
         }
     }
 

@@ -25,6 +25,12 @@ pub struct Accused {
     pub others: usize,
     /// How the process died, for the history of a delivery that is charged with it.
     pub how: String,
+    /// The generation that had the call of a single culprit, and its version; 0 and empty where that
+    /// is not known.
+    pub whose: (u64, String),
+    /// A single culprit was with a version on trial, which does not come back by itself: the death is
+    /// charged to that version and not to the delivery, which is tried alone (P-26).
+    pub is_on_trial: bool,
 }
 
 /// The reason in a history where nothing is known but that nothing else was handed out.
@@ -41,11 +47,21 @@ impl Death {
         }
     }
 
-    /// Whether there is a single culprit, where `begun` deliveries were handed out.
+    /// Whether there is a single culprit that is to be charged, where `begun` deliveries were handed out.
     pub(crate) fn is_clear(&self, begun: usize) -> bool {
         match self {
             Death::Silent => begun == 1,
-            Death::Accused(accused) => accused.calls.len() + accused.others == 1,
+            Death::Accused(accused) => {
+                !accused.is_on_trial && accused.calls.len() + accused.others == 1
+            }
+        }
+    }
+
+    /// The generation that died, and its version.
+    pub(crate) fn whose(&self) -> (u64, String) {
+        match self {
+            Death::Silent => (0, String::new()),
+            Death::Accused(accused) => accused.whose.clone(),
         }
     }
 

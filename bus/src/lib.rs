@@ -50,6 +50,7 @@ mod subscription;
 mod sync;
 mod tap;
 mod timer;
+mod versions;
 mod wake;
 mod whereabouts;
 

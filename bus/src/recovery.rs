@@ -231,9 +231,11 @@ impl Recovery<'_> {
             let at = tried.history.iter().position(|failure| failure.class != CRASH).unwrap_or(0);
             tried.history.remove(at);
         }
+        let (generation, version) = self.death.whose();
         tried.history.push(OwnedFailure {
             plugin: owner.to_owned(),
-            generation: 0,
+            generation,
+            version,
             attempt: tried.attempts,
             class: CRASH,
             reason: self.death.reason().to_owned(),
@@ -251,6 +253,11 @@ impl Recovery<'_> {
     ) -> Option<DeadLetter> {
         let target = Target { sub: subscription.id() as u32, id: tried.id };
         let stored = self.journal.read_delivery(target).ok()?;
+        let (generation, version) = match (&tried.held, history.last.last()) {
+            (Some(held), _) => (held.generation, held.version.as_str().into()),
+            (None, Some(last)) => (last.generation, Arc::clone(&last.version)),
+            (None, None) => (0, Arc::default()),
+        };
         let publish = stored.publish();
         let message = message(&publish, &mut self.slab);
         message.set_mark(stored.place().pack());
@@ -258,6 +265,8 @@ impl Recovery<'_> {
             number: 0,
             subscription: subscription.id(),
             owner: subscription.owner().into(),
+            generation,
+            version,
             accepted_unix_ns: message.time_ns(),
             message,
             delivery: tried.id,
@@ -279,6 +288,8 @@ impl Recovery<'_> {
             number: found.number,
             subscription: u64::from(found.target.sub),
             owner,
+            generation: found.letter.generation,
+            version: found.letter.version.as_str().into(),
             accepted_unix_ns: message.time_ns(),
             message,
             delivery: found.target.id,
@@ -308,6 +319,7 @@ fn history(found: &[OwnedFailure], failures: u32, redrives: u32) -> History {
     let last = found.iter().map(|failure| Failure {
         plugin: failure.plugin.as_str().into(),
         generation: failure.generation,
+        version: failure.version.as_str().into(),
         attempt: failure.attempt,
         class: FaultClass::of_number(failure.class),
         reason: failure.reason.clone(),

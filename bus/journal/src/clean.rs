@@ -443,7 +443,7 @@ impl Head {
         let read = reason.as_ref().and_then(Reason::read);
         let letter = read.map(|(letter, _)| letter);
         if let Need::Letter(number) = need {
-            let unreadable = Letter { number, cause: u8::MAX, reason: "", at_unix_ns: 0 };
+            let unreadable = Letter { number, cause: u8::MAX, ..Letter::default() };
             let standing = read.map(|(_, standing)| standing).unwrap_or_default();
             let letter = Some(letter.unwrap_or(unreadable));
             return MovedTarget { target, begun: false, suspect: false, standing, letter };

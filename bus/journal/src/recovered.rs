@@ -89,6 +89,8 @@ pub struct OwnedFailure {
     pub plugin: String,
     /// Which instance of it.
     pub generation: u64,
+    /// Which version that was; empty where nobody knows.
+    pub version: String,
     /// Number of the attempt.
     pub attempt: u32,
     /// What kind of failure, a number of the bus.
@@ -106,6 +108,10 @@ pub struct OwnedLetter {
     pub cause: u8,
     /// Why, in words.
     pub reason: String,
+    /// Which instance of the plugin had it last; 0 = none.
+    pub generation: u64,
+    /// Which version that was; empty where nobody knows.
+    pub version: String,
     /// When, nanoseconds since the Unix epoch.
     pub at_unix_ns: u64,
 }
@@ -305,6 +311,7 @@ impl OwnedFailure {
         OwnedFailure {
             plugin: failure.plugin.to_owned(),
             generation: failure.generation,
+            version: failure.version.to_owned(),
             attempt: failure.attempt,
             class: failure.class,
             reason: failure.reason.to_owned(),
@@ -317,8 +324,9 @@ impl OwnedFailure {
 
 impl OwnedLetter {
     fn of(letter: &Letter<'_>) -> OwnedLetter {
-        let Letter { cause, reason, at_unix_ns, .. } = *letter;
-        OwnedLetter { cause, reason: reason.to_owned(), at_unix_ns }
+        let Letter { cause, reason, generation, version, at_unix_ns, .. } = *letter;
+        let (reason, version) = (reason.to_owned(), version.to_owned());
+        OwnedLetter { cause, reason, generation, version, at_unix_ns }
     }
 
     fn unreadable() -> OwnedLetter {

@@ -158,6 +158,8 @@ impl Recording<'_> {
             number: 0,
             subscription: subscription.id(),
             owner: Arc::clone(&spec.owner),
+            generation: 0,
+            version: Arc::default(),
             message: message.clone(),
             delivery: state.upcoming(),
             attempts: 0,

@@ -310,6 +310,8 @@ impl Desk {
                     number: 0,
                     subscription: self.id,
                     owner: Arc::clone(&self.spec.owner),
+                    generation: ended.generation,
+                    version: self.dead_letters.versions.of(ended.generation),
                     message: delivery.message().clone(),
                     delivery: delivery.id(),
                     attempts: delivery.attempt(),
@@ -400,6 +402,7 @@ impl Desk {
         history.last.push(Failure {
             plugin: Arc::clone(&self.spec.owner),
             generation: ended.generation,
+            version: self.dead_letters.versions.of(ended.generation),
             attempt: ended.delivery.attempt(),
             class,
             reason,

@@ -309,6 +309,8 @@ pub(crate) fn dead<'a>(
             number: letter.number,
             cause: letter.cause.number(),
             reason: &letter.reason,
+            generation: letter.generation,
+            version: &letter.version,
             at_unix_ns: letter.at_unix_ns,
         },
         standing,
@@ -321,6 +323,7 @@ fn failures(history: &[Failure]) -> Vec<journal::Failure<'_>> {
         .map(|failure| journal::Failure {
             plugin: &failure.plugin,
             generation: failure.generation,
+            version: &failure.version,
             attempt: failure.attempt,
             class: failure.class.map_or(0, FaultClass::number),
             reason: &failure.reason,

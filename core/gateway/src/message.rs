@@ -40,6 +40,10 @@ pub struct DeadLetter {
     pub plugin: String,
     /// Number of the subscription within the plugin.
     pub subscription: u32,
+    /// Version that had its last attempt; empty when it had none.
+    pub version: String,
+    /// Generation that had it, as the host of that time counted; 0 when it had none.
+    pub generation: u64,
     /// Why it died.
     pub reason: String,
     /// Stable word for the reason.
@@ -158,6 +162,8 @@ pub(crate) fn dead_letter(dead: DeadLetterView) -> DeadLetter {
         message: view(dead.message),
         plugin: dead.plugin,
         subscription: dead.subscription,
+        version: dead.version,
+        generation: dead.generation,
         reason: dead.reason,
         class: dead.class,
         attempts: dead.attempts,

@@ -3,7 +3,7 @@
 //! What is read is the record's matter, who is accused that of `lifecycle`, and what follows from it
 //! for messages the bus's. Here it is put together, and said.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use patchbay_bus::{Accused, Death};
 use patchbay_interpose::crash::{
@@ -15,7 +15,7 @@ use patchbay_journal::{Journal, Target};
 use patchbay_lifecycle::{
     Digest, Generation, PluginName,
     blame::{Blame, Fault, Scene, UnderWay, blame},
-    transition::TransitionSpec,
+    transition::{HostEnd, TransitionSpec},
 };
 use uuid::Uuid;
 
@@ -43,6 +43,19 @@ pub(crate) struct Culprit {
 // === impl Culprit ===
 
 impl Culprit {
+    fn of(named: &Named) -> Culprit {
+        Culprit {
+            plugin: named.plugin.clone(),
+            library: Digest(named.library),
+            config: Digest(named.config),
+        }
+    }
+
+    /// The plugin that it is a version of.
+    pub(crate) fn plugin(&self) -> Option<PluginName> {
+        PluginName::parse(&self.plugin).ok()
+    }
+
     /// Whether it is what a transition leads to.
     pub(crate) fn is_candidate(&self, plugin: &PluginName, spec: &TransitionSpec) -> bool {
         self.plugin == plugin.as_str()
@@ -50,8 +63,13 @@ impl Culprit {
     }
 }
 
-/// Reads the record of the host before, once, and has it judged.
-pub(crate) fn inquire(path: &Path, journal: &Journal) -> Inquest {
+/// Reads the record of the host before, once, and has it judged. `is_given_up` tells which version
+/// was on trial and is not served again because of this death.
+pub(crate) fn inquire(
+    path: &Path,
+    journal: &Journal,
+    is_given_up: impl FnOnce(&Culprit, HostEnd) -> bool,
+) -> Inquest {
     let found = match found::take(path, journal.id()) {
         Ok(found) => found,
         Err(error) => {
@@ -63,7 +81,7 @@ pub(crate) fn inquire(path: &Path, journal: &Journal) -> Inquest {
     if let Some(doubt) = found.doubt {
         tracing::warn!(%doubt, "the stamp of the crash record names nobody");
     }
-    let inquest = judge(&found, journal);
+    let inquest = judge(&found, journal, is_given_up);
     if let Some(view) = &inquest.view {
         let DeathView { cause, plugin, version, generation, message: mid, suspects, .. } = view;
         let (plugin, version) = (plugin.as_deref(), version.as_deref());
@@ -91,24 +109,38 @@ pub(crate) fn begin(path: &Path, journal: &Journal) -> Option<Arc<CrashRecord>> 
     begun.ok()
 }
 
-fn judge(found: &Found, journal: &Journal) -> Inquest {
+fn judge(
+    found: &Found,
+    journal: &Journal,
+    is_given_up: impl FnOnce(&Culprit, HostEnd) -> bool,
+) -> Inquest {
     let blame = blame(&scene(found));
     let stamp = found.stamp;
     let at_fault = stamp.and_then(|stamp| stamp.generation);
     let named = |generation| found.generations.iter().find(|it| it.generation == generation);
     let culprit = at_fault.and_then(named);
-    let how = how(stamp, culprit);
     let death = match &blame {
         Blame::Anybody => Death::Silent,
-        Blame::These { deliveries, others } => Death::Accused(Accused {
-            calls: deliveries.iter().map(|&(sub, id)| Target { sub, id }).collect(),
-            others: *others,
-            how,
-        }),
+        Blame::These { deliveries, others } => {
+            let calls: HashSet<Target> =
+                deliveries.iter().map(|&(sub, id)| Target { sub, id }).collect();
+            let end = HostEnd::Died { names_candidate: at_fault.is_some() };
+            // Without a stamp, the only call that was under way.
+            let one = calls.iter().next().filter(|_| blame.is_clear());
+            let whose = at_fault.or_else(|| holder(found, *one?)).and_then(named);
+            Death::Accused(Accused {
+                others: *others,
+                how: how(stamp, culprit),
+                is_on_trial: one.and(whose).is_some_and(|it| is_given_up(&Culprit::of(it), end)),
+                whose: whose.map(|it| (it.generation, it.version.clone())).unwrap_or_default(),
+                calls,
+            })
+        }
     };
     let (message, suspects) = match &death {
         Death::Accused(accused) => {
-            let one = accused.calls.iter().next().filter(|_| blame.is_clear());
+            let is_charged = blame.is_clear() && !accused.is_on_trial;
+            let one = accused.calls.iter().next().filter(|_| is_charged);
             let stored = one.and_then(|target| journal.read_delivery(*target).ok());
             let mid = stored.map(|stored| Uuid::from_u128(stored.publish().mid).to_string());
             (mid, Some(accused.calls.len() as u64))
@@ -124,12 +156,15 @@ fn judge(found: &Found, journal: &Journal) -> Inquest {
         message,
         suspects,
     };
-    let culprit = culprit.map(|it| Culprit {
-        plugin: it.plugin.clone(),
-        library: Digest(it.library),
-        config: Digest(it.config),
-    });
-    Inquest { death, culprit, view: Some(view) }
+    Inquest { death, culprit: culprit.map(Culprit::of), view: Some(view) }
+}
+
+/// The generation that had the call of a delivery.
+fn holder(found: &Found, target: Target) -> Option<u64> {
+    let is_its = |call: Call| {
+        call.is_durable && (call.subscription, call.delivery) == (target.sub, target.id)
+    };
+    found.under_way.iter().find(|it| is_its(it.call)).map(|it| it.generation)
 }
 
 fn scene(found: &Found) -> Scene {

@@ -162,6 +162,9 @@ impl Executor {
             let reason = format!("loading panicked: {panic}");
             Err(refused(FailureKind::Load, Lasting::Permanent, reason))
         })?;
+        let (generation, version) =
+            (incarnation.generation().0, &incarnation.prepared.facts.version);
+        self.context.broker.name_version(generation, &version.to_string());
         self.station.add(Arc::new(incarnation));
         Ok(())
     }
@@ -288,6 +291,7 @@ impl Executor {
         let limits = open::retire_limits(&self.context);
         let retired = tokio::task::spawn_blocking(move || instance.retire(&limits)).await;
         self.station.spans.forget(generation.0);
+        self.context.broker.forget_version(generation.0);
         match retired {
             Ok(Retired::Unmapped | Retired::Before) => {
                 if let Some(crash) = &self.context.crash {

@@ -40,7 +40,7 @@ pub(crate) fn explain(context: &Context, mid: u128) -> Option<MessageLife> {
         topic: Some(topic),
         published_at: Some(moment::text(time_ns)),
         seq: recorded.as_ref().map(|publish| publish.seq),
-        deliveries: found.iter().map(|it| delivery(context, it)).collect(),
+        deliveries: found.iter().map(delivery).collect(),
         note: if trace.is_empty() { IN_MEMORY } else { IN_JOURNAL }.to_owned(),
         records: records(context, &trace),
     })
@@ -88,7 +88,7 @@ fn records(context: &Context, trace: &[TraceEntry]) -> Vec<LifeRecord> {
     records
 }
 
-fn delivery(context: &Context, found: &Whereabouts) -> DeliveryLife {
+fn delivery(found: &Whereabouts) -> DeliveryLife {
     let (state, due, generation, dead_letter) = match &found.place {
         Place::Queued => ("queued", None, None, None),
         Place::Delayed { due_unix_ns } => ("delayed", Some(*due_unix_ns), None, None),
@@ -109,6 +109,6 @@ fn delivery(context: &Context, found: &Whereabouts) -> DeliveryLife {
         attempts: found.attempts,
         failures: found.failures,
         redrives: found.redrives,
-        history: found.history.iter().map(|it| show::failure(context, it)).collect(),
+        history: found.history.iter().map(show::failure).collect(),
     }
 }

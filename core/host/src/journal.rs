@@ -15,6 +15,7 @@ use patchbay_interpose::crash::record::CrashRecord;
 use patchbay_journal::{
     Damage, DiskStorage, Journal, JournalConfig, JournalState, Moment, OnCorruption, Recovered,
 };
+use patchbay_lifecycle::Now;
 use uuid::Uuid;
 
 use self::deed::Deed;
@@ -22,6 +23,7 @@ use crate::{
     crash::{self, Culprit, Inquest},
     error::StartError,
     settings::{self, JournalSettings, Settings},
+    transit::{self, kept},
     view::{DamageView, DedupView, JournalView, LevelRule, RecoveryView},
 };
 
@@ -76,7 +78,10 @@ pub(crate) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, Sta
     let report = &recovered.report;
     deed.compare(folder, journal.id(), !report.damage.is_empty())?;
     let path = settings.paths.store.with_file_name("crash");
-    let Inquest { death, culprit, view } = crash::inquire(&path, &journal);
+    let Inquest { death, culprit, view } = crash::inquire(&path, &journal, |culprit, end| {
+        let now = Now { mono_ns: now.mono_ns, unix_ns: now.unix_ns };
+        kept::is_given_up(&transit::folder(settings), culprit, end, now)
+    });
     let crash = crash::begin(&path, &journal);
     let tried = recovered.subs.iter().flat_map(|sub| &sub.tried);
     let recovery = RecoveryView {

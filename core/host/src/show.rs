@@ -9,7 +9,7 @@ use std::{
 };
 
 use patchbay_bus::{DeadLetter, DropReason, Ledger};
-use patchbay_lifecycle::{Generation, Intent, PluginName, Track};
+use patchbay_lifecycle::{Intent, PluginName, Track};
 use patchbay_manifest::Order;
 use serde_json::Value;
 
@@ -234,24 +234,23 @@ pub(crate) fn dead_letter(context: &Context, letter: &DeadLetter) -> DeadLetterV
         message: seen(&letter.message),
         plugin: letter.owner.to_string(),
         subscription: subscription_of(&letter.owner, letter.subscription).unwrap_or(0),
+        version: letter.version.to_string(),
+        generation: letter.generation,
         reason: letter.reason.clone(),
         class: letter.cause.label().to_owned(),
         attempts: letter.attempts,
         failures: letter.failures,
         redrives: letter.redrives,
         at: moment::text(letter.at_unix_ns),
-        history: letter.history.iter().map(|it| failure(context, it)).collect(),
+        history: letter.history.iter().map(failure).collect(),
     }
 }
 
-pub(crate) fn failure(context: &Context, failure: &patchbay_bus::Failure) -> FailureRecord {
-    let version = || {
-        let name = PluginName::parse(&failure.plugin).ok()?;
-        context.known_station(&name)?.version_of(Generation(failure.generation))
-    };
+pub(crate) fn failure(failure: &patchbay_bus::Failure) -> FailureRecord {
     FailureRecord {
+        plugin: failure.plugin.to_string(),
         attempt: failure.attempt,
-        version: version().unwrap_or_default(),
+        version: failure.version.to_string(),
         generation: failure.generation,
         reason: failure.reason.clone(),
         at: moment::text(failure.at_unix_ns),

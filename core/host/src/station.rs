@@ -27,7 +27,7 @@ use crate::{
     wish::Wish,
 };
 
-/// Removed subscriptions, and versions, that are remembered per name.
+/// Removed subscriptions that are remembered per name.
 const PAST_MAX: usize = 256;
 
 /// A plugin name.
@@ -46,8 +46,6 @@ struct State {
     /// Libraries that the link leads to, or led to a moment ago.
     prepared: VecDeque<Arc<Prepared>>,
     incarnations: BTreeMap<Generation, Arc<Incarnation>>,
-    /// Versions of generations, also of those that are gone: dead letters name them.
-    versions: VecDeque<(Generation, String)>,
     /// Who gets the messages.
     serving: Option<Serving>,
     queues: Vec<Queue>,
@@ -150,19 +148,7 @@ impl Station {
 
     pub(crate) fn add(&self, incarnation: Arc<Incarnation>) {
         let mut state = self.lock();
-        while state.versions.len() >= PAST_MAX {
-            state.versions.pop_front();
-        }
-        let version = incarnation.prepared.facts.version.to_string();
-        state.versions.push_back((incarnation.generation(), version));
         state.incarnations.insert(incarnation.generation(), incarnation);
-    }
-
-    /// The version that a generation was made from.
-    pub(crate) fn version_of(&self, generation: Generation) -> Option<String> {
-        let state = self.lock();
-        let mut all = state.versions.iter().rev();
-        all.find(|(it, _)| *it == generation).map(|(_, version)| version.clone())
     }
 
     pub(crate) fn take(&self, generation: Generation) -> Option<Arc<Incarnation>> {

@@ -151,6 +151,8 @@ fn letter<'a>(from: &mut Reader<'a>) -> Result<Letter<'a>, Malformed> {
         number: from.number()?,
         cause: from.u8()?,
         reason: from.text()?,
+        generation: from.number()?,
+        version: from.text()?,
         at_unix_ns: from.number()?,
     })
 }

@@ -145,6 +145,8 @@ fn put_letter(out: &mut Vec<u8>, letter: &Letter<'_>) {
     put_number(out, letter.number);
     out.push(letter.cause);
     put_blob(out, letter.reason.as_bytes());
+    put_number(out, letter.generation);
+    put_blob(out, letter.version.as_bytes());
     put_number(out, letter.at_unix_ns);
 }
 

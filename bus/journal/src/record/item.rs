@@ -64,6 +64,8 @@ pub struct Failure<'a> {
     pub plugin: &'a str,
     /// Which instance of it.
     pub generation: u64,
+    /// Which version that was; empty where nobody knows.
+    pub version: &'a str,
     /// Number of the attempt.
     pub attempt: u32,
     /// What kind of failure, a number of the bus.
@@ -169,6 +171,7 @@ impl<'a> Item<'a> for Failure<'a> {
     fn put(&self, out: &mut Vec<u8>) {
         put_blob(out, self.plugin.as_bytes());
         put_number(out, self.generation);
+        put_blob(out, self.version.as_bytes());
         put_number(out, u64::from(self.attempt));
         out.push(self.class);
         put_blob(out, self.reason.as_bytes());
@@ -180,6 +183,7 @@ impl<'a> Item<'a> for Failure<'a> {
         Ok(Failure {
             plugin: from.text()?,
             generation: from.number()?,
+            version: from.text()?,
             attempt: from.small()?,
             class: from.u8()?,
             reason: from.text()?,

@@ -120,7 +120,7 @@ pub struct Retry<'a> {
 }
 
 /// Why a delivery is dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Letter<'a> {
     /// Its number among the dead letters; 0 = the dead letters are full, and the delivery is held
     /// where it is, unsettled.
@@ -129,6 +129,10 @@ pub struct Letter<'a> {
     pub cause: u8,
     /// Why, in words.
     pub reason: &'a str,
+    /// Which instance of the plugin had it last; 0 = none.
+    pub generation: u64,
+    /// Which version that was; empty where nobody knows.
+    pub version: &'a str,
     /// When, nanoseconds since the Unix epoch.
     pub at_unix_ns: u64,
 }

@@ -299,7 +299,14 @@ impl Work {
         let number = if held { 0 } else { self.next_letter };
         let delivery = self.model.subs[&target.sub].live[&target.id].clone();
         let reason = format!("reason {number} of {}", target.id);
-        let letter = Letter { number, cause: 3, reason: &reason, at_unix_ns: 9 };
+        let letter = Letter {
+            number,
+            cause: 3,
+            reason: &reason,
+            generation: 1,
+            version: "1.0.0",
+            at_unix_ns: 9,
+        };
         let standing = Standing {
             attempts: delivery.attempts + 1,
             failures: delivery.failures,
@@ -372,5 +379,13 @@ impl Work {
 }
 
 fn failure(reason: &str) -> Failure<'_> {
-    Failure { plugin: "billing", generation: 1, attempt: 1, class: 2, reason, at_unix_ns: 3 }
+    Failure {
+        plugin: "billing",
+        generation: 1,
+        version: "1.0.0",
+        attempt: 1,
+        class: 2,
+        reason,
+        at_unix_ns: 3,
+    }
 }

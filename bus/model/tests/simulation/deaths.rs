@@ -96,11 +96,12 @@ impl World {
         match dice.below(3) {
             0 => Death::Silent,
             1 if !held.is_empty() => {
-                Death::Accused(Accused { calls: [*dice.pick(&held)].into(), others: 0, how })
+                let calls = [*dice.pick(&held)].into();
+                Death::Accused(Accused { calls, how, ..Accused::default() })
             }
             _ => {
                 let calls = held.into_iter().filter(|_| dice.one_in(2)).collect();
-                Death::Accused(Accused { calls, others: dice.below(2), how })
+                Death::Accused(Accused { calls, others: dice.below(2), how, ..Accused::default() })
             }
         }
     }

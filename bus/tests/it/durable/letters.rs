@@ -35,6 +35,33 @@ fn letters_survive_with_all_that_is_known_of_them() {
 }
 
 #[test]
+fn a_letter_names_the_version_that_it_died_of_also_when_others_have_its_number() {
+    let mut life = Life::first();
+    let subscription = life.subscribe("t", |spec| spec.retry.max_attempts = 1);
+    life.broker.name_version(1, "1.2.0");
+    life.publish("failed");
+    drain(&mut seat(&subscription, 1), fail);
+    life.publish("never done");
+    drain(&mut seat(&subscription, 1), |_| Some(Verdict::Retry(0)));
+    life.flush();
+    let life = life.die();
+    // In the next life another version has the number.
+    life.broker.name_version(1, "9.9.9");
+    let [failed, tried] = [1, 2].map(|number| life.broker.dead_letters().get(number).unwrap());
+    for letter in [&failed, &tried] {
+        assert_eq!((letter.generation, &*letter.version), (1, "1.2.0"), "{letter:?}");
+    }
+    assert_eq!((failed.history[0].generation, &*failed.history[0].version), (1, "1.2.0"));
+    assert!(tried.history.is_empty(), "{tried:?}");
+    // What ended is named by what it said, and nothing new by a version that is gone.
+    life.broker.forget_version(1);
+    life.broker.redrive(2).unwrap();
+    let subscription = life.subscribe("t", |_| {});
+    drain(&mut seat(&subscription, 1), fail);
+    assert_eq!(&*life.broker.dead_letters().get(3).unwrap().version, "");
+}
+
+#[test]
 fn a_letter_goes_back_once_whatever_dies() {
     let life = three_dead();
     life.broker.redrive(2).unwrap();

@@ -182,7 +182,8 @@ fn nobody_is_charged_with_a_death_that_may_have_been_another_one() {
 /// A death in a call of one of these, by their ids at the first subscription.
 fn death_in(ids: &[u64], others: usize) -> Death {
     let calls = ids.iter().map(|id| Target { sub: 1, id: *id }).collect();
-    Death::Accused(Accused { calls, others, how: "by SIGSEGV".into() })
+    let whose = (1, "1.2.0".to_owned());
+    Death::Accused(Accused { calls, others, how: "by SIGSEGV".into(), whose, is_on_trial: false })
 }
 
 /// A subscription with these messages.
@@ -217,9 +218,33 @@ fn a_named_culprit_is_poison_after_three_deaths_and_nobody_else_is_run_alone() {
     let letter = life.broker.dead_letters().after(0, 9).remove(0);
     assert_eq!((letter.cause, letter.attempts, letter.failures), (DeadCause::Poison, 3, 3));
     assert!(letter.history.iter().all(|failure| failure.reason == "by SIGSEGV"));
+    let whose = letter.history.iter().map(|failure| (failure.generation, &*failure.version));
+    assert!(whose.eq([(1, "1.2.0"); 3]), "{letter:?}");
+    assert_eq!((letter.generation, &*letter.version), (1, "1.2.0"));
     let seat = hand_out(&life.subscribe("t", |_| {}), 3);
     let attempts: Vec<_> = seat.deliveries().iter().map(|it| (text(it), it.attempt())).collect();
     assert_eq!(attempts, [("a", 2), ("c", 2), ("d", 2)], "handed out once before, and uncharged");
+}
+
+#[test]
+fn a_death_in_a_version_on_trial_is_not_charged_to_its_message_which_is_run_alone() {
+    let mut life = Life::first();
+    let subscription = with_messages(&mut life, &["a", "b"]);
+    let _lane = hand_out(&subscription, 2);
+    let Death::Accused(accused) = death_in(&[0], 0) else { unreachable!("it names a call") };
+    let on_trial = Death::Accused(Accused { is_on_trial: true, ..accused });
+    for attempt in 2..6 {
+        life = life.die_of(&on_trial);
+        let subscription = life.subscribe("t", |_| {});
+        let mut seat = seat(&subscription, 1);
+        assert_eq!(seat.take(9, Park::No), Taken::Batch(1), "alone, however often it was");
+        let delivery = &seat.deliveries()[0];
+        assert_eq!((text(delivery), delivery.attempt()), ("a".into(), attempt));
+        let found = life.broker.whereabouts(delivery.message().id());
+        assert_eq!((found[0].attempts, found[0].failures), (attempt, 0));
+        seat.begin(0);
+    }
+    assert!(life.broker.dead_letters().is_empty());
 }
 
 #[test]

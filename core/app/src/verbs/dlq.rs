@@ -80,7 +80,12 @@ fn story(dead: &DeadLetter) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "dead letter  {}, message {}", dead.number, message.id);
     let _ = writeln!(text, "published    {} to {}{}", message.time, message.topic, harmless(&key));
-    let _ = writeln!(text, "plugin       {}, subscription {}", dead.plugin, dead.subscription);
+    let version = match &*dead.version {
+        "" => String::new(),
+        version => format!(" {version} (generation {})", dead.generation),
+    };
+    let of = dead.subscription;
+    let _ = writeln!(text, "plugin       {}{version}, subscription {of}", dead.plugin);
     let _ = writeln!(text, "died         {} ({}): {}", dead.at, dead.class, harmless(&dead.reason));
     let _ = writeln!(text, "attempts     {}, of which {} failed", dead.attempts, dead.failures);
     if dead.redrives > 0 {

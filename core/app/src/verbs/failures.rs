@@ -9,14 +9,17 @@ use crate::output::harmless;
 /// Adds a line for each.
 pub(super) fn tell(text: &mut String, failures: &[FailureRecord]) {
     for failure in failures {
+        let who = match (&*failure.version, failure.generation) {
+            ("", 0) => "version not known".to_owned(),
+            (version, generation) => format!("version {version} (generation {generation})"),
+        };
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "  attempt {}  {}  version {} (generation {}): {}",
+            "  attempt {}  {}  {} {who}: {}",
             failure.attempt,
             failure.at,
-            failure.version,
-            failure.generation,
+            failure.plugin,
             harmless(&failure.reason),
         );
     }

@@ -75,6 +75,8 @@ fn an_orderly_end_keeps_dead_letters_keys_and_counts_for_the_next_host() {
     home.ok(&["publish", "echo.fail", r#"{"n": 1}"#]);
     home.ledger_says("done", 1);
     home.ledger_says("dead", 1);
+    let version = home.ok(&["plugin", "info", "echo"])["version"].clone();
+    assert!(version.is_string(), "{version}");
     up.signal("TERM");
     assert_eq!(up.ended(), 0);
 
@@ -88,6 +90,9 @@ fn an_orderly_end_keeps_dead_letters_keys_and_counts_for_the_next_host() {
     home.run(&["publish", "echo.ack", "2", "--dedup-key", "k"]).failed(4, &["another payload"]);
     let dead = home.ok(&["dlq", "list"]);
     assert_eq!(dead[0]["reason"], "it was told to");
+    // Who it was is known although that host is gone.
+    assert_eq!((&dead[0]["version"], &dead[0]["history"][0]["version"]), (&version, &version));
+    assert_eq!(dead[0]["history"][0]["plugin"], "echo");
     let mid = dead[0]["message"]["id"].as_str().expect("an id").to_owned();
     let life = home.ok(&["explain", &mid]);
     assert!(life["seq"].is_u64(), "{life}");

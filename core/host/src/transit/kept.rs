@@ -182,16 +182,7 @@ impl Promises {
     }
 
     fn read(&self, name: &PluginName) -> Result<Option<Record>, Unreadable> {
-        let key = key_of(name);
-        let unreadable = |problem: String| Unreadable { place: self.records.place(&key), problem };
-        let read = self.records.get(&key).map_err(|error| unreadable(error.to_string()))?;
-        let Some(read) = read else { return Ok(None) };
-        let record: Record =
-            serde_json::from_slice(&read).map_err(|error| unreadable(error.to_string()))?;
-        match record.format {
-            FORMAT => Ok(Some(record)),
-            other => Err(unreadable(format!("its format is {other}, this host knows {FORMAT}"))),
-        }
+        read(&*self.records, name)
     }
 
     fn write(&self, name: &PluginName, record: &Record) -> io::Result<()> {
@@ -289,6 +280,31 @@ impl Promise {
             bakes: record.standing == Standing::CutOver,
             record,
         }
+    }
+}
+
+/// Whether a version was on trial, and what its host's `end` means is that it is not served again by
+/// itself. Blocks.
+pub(crate) fn is_given_up(folder: &Path, culprit: &Culprit, end: HostEnd, now: Now) -> bool {
+    let found = FileRecords::open(folder).ok().zip(culprit.plugin());
+    let Some((records, name)) = found else { return false };
+    // What cannot be read serves nobody either, and says so later.
+    let Ok(Some(record)) = read(&records, &name) else { return false };
+    !matches!(record.standing, Standing::Over { .. })
+        && culprit.is_candidate(&name, &record.spec)
+        && recover(&record, end, now).serve == Served::Old
+}
+
+fn read(records: &dyn Records, name: &PluginName) -> Result<Option<Record>, Unreadable> {
+    let key = key_of(name);
+    let unreadable = |problem: String| Unreadable { place: records.place(&key), problem };
+    let read = records.get(&key).map_err(|error| unreadable(error.to_string()))?;
+    let Some(read) = read else { return Ok(None) };
+    let record: Record =
+        serde_json::from_slice(&read).map_err(|error| unreadable(error.to_string()))?;
+    match record.format {
+        FORMAT => Ok(Some(record)),
+        other => Err(unreadable(format!("its format is {other}, this host knows {FORMAT}"))),
     }
 }
 

@@ -163,6 +163,10 @@ pub struct DeadLetterView {
     pub plugin: String,
     /// Number of the subscription within the plugin.
     pub subscription: u32,
+    /// Version that had its last attempt; empty when it had none.
+    pub version: String,
+    /// Generation that had it, as the host of that time counted; 0 when it had none.
+    pub generation: u64,
     /// Why it died.
     pub reason: String,
     /// Stable word for the reason: `failed`, `max_failures`, `max_attempts`, `max_age` or
@@ -183,11 +187,13 @@ pub struct DeadLetterView {
 /// One failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureRecord {
+    /// Plugin that ran it.
+    pub plugin: String,
     /// Number of the attempt, counted from 1.
     pub attempt: u32,
-    /// Version that ran it.
+    /// Version that ran it; empty where nobody knows, as when a host died without a trace.
     pub version: String,
-    /// Generation that ran it.
+    /// Generation that ran it, as the host of that time counted; 0 where nobody knows.
     pub generation: u64,
     /// Why it failed.
     pub reason: String,

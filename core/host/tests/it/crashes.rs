@@ -9,7 +9,7 @@ mod steps;
 
 use std::{fmt, future::ready, path::PathBuf, process::Command, time::Duration};
 
-use patchbay_host::{Host, HostHandle, Settings, TransitionRequest};
+use patchbay_host::{Host, HostHandle, Settings, TransitionRequest, view::LedgerView};
 use patchbay_lifecycle::transition::{Asked, OutcomeKind, Record, Standing};
 use patchbay_testkit::{Home, eventually_async, this_again};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,10 @@ const ORDERLY: &str = "orderly";
 const DIES: &str = "die";
 /// The same for another plugin.
 const DIES_ELSEWHERE: &str = "die elsewhere";
+/// For a version that ends the process whatever it is given.
+const DIES_OF_ANY: &str = "die of any";
+/// Where there is a file of that name, messages outlive the process.
+const DURABLE: &str = "durable";
 const BY_ITS_OWN_HAND: &str = "crashes::a_process_that_dies_when_it_is_told_to";
 
 #[derive(Serialize, Deserialize)]
@@ -47,6 +51,9 @@ fn settings(home: &std::path::Path) -> Settings {
     let config = json!({"gate": home.join("gate"), "door": home.join("door")});
     let own = settings.plugins.entry("echo".to_owned()).or_default();
     own.config = config.as_object().cloned().unwrap_or_default();
+    if home.join(DURABLE).exists() {
+        settings.durability.push("in.echo", patchbay_host::Level::Process).expect("a rule");
+    }
     settings
 }
 
@@ -289,6 +296,39 @@ async fn a_candidate_that_ends_the_host_in_its_bake_is_rolled_back_after_one_dea
     assert_eq!(death.cause.as_deref(), Some("SIGABRT"));
     assert_eq!((death.plugin.as_deref(), death.version.as_deref()), (Some("echo"), Some("2.0.0")));
     rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_message_is_not_charged_with_the_host_that_a_candidate_ended_on_it() {
+    for (strategy, phase) in [("immediate", "baking"), ("gradual", "shifting")] {
+        let home = Home::new();
+        for (version, bad) in [("2.0.0", "abort"), ("1.0.0", "")] {
+            let plugin = Plugin::new("echo", version).bad(bad);
+            home.link("echo", &home.install(&plugin.build(), &plugin.file_name()));
+        }
+        for file in ["gate", DURABLE] {
+            std::fs::write(home.path().join(file), "").expect("a file");
+        }
+        die(Task {
+            home: home.path().into(),
+            held: vec![],
+            request: Some(to_two(strategy)),
+            // It dies of the first message that the candidate gets.
+            asks: vec![(phase.to_owned(), DIES_OF_ANY.to_owned())],
+            phase: "never".to_owned(),
+            standing: None,
+        });
+        let rig = restarted(home).await;
+        serves(&rig, "1.0.0").await;
+        let death = rig.host.journal().recovery.death.expect("it is known");
+        assert_eq!(death.version.as_deref(), Some("2.0.0"), "{death:?}");
+        assert_eq!((death.suspects, death.message.as_deref()), (Some(1), None), "{strategy}");
+        let drained = |row: &LedgerView| row.queued + row.delayed + row.in_flight == 0;
+        let row = rig.ledger_until("echo", drained).await;
+        assert_eq!(row.done, row.accepted, "{row:?}");
+        assert!(rig.host.dead_letters().is_empty());
+        rig.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
