@@ -417,6 +417,7 @@ impl Inner {
         if self.journal.is_some() {
             route.level = DurabilityRule::level_of(&self.config.durability, topic);
         }
+        route.needs_taker = self.config.reject_unmatched.iter().any(|it| it.matches(topic));
         route
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use patchbay_wire::TopicPattern;
+
 use crate::{dedup::DedupPolicy, durability::DurabilityRule};
 
 /// Limits of the whole bus.
@@ -27,6 +29,9 @@ pub struct BrokerConfig {
     pub dead_letters: DeadLetterConfig,
     /// The level of topics, the first rule that matches; without one it is memory.
     pub durability: Vec<DurabilityRule>,
+    /// Topics on which a message that nobody subscribes to is refused; elsewhere it is accepted, by
+    /// nobody.
+    pub reject_unmatched: Vec<TopicPattern>,
     /// How far back repeated publishes are recognised.
     pub dedup: DedupPolicy,
 }
@@ -67,6 +72,7 @@ impl Default for BrokerConfig {
             max_timers: 65_536,
             dead_letters: DeadLetterConfig::default(),
             durability: Vec::new(),
+            reject_unmatched: Vec::new(),
             dedup: DedupPolicy::default(),
         }
     }

@@ -27,6 +27,10 @@ use crate::{
 /// How many failures of a delivery are remembered.
 pub const HISTORY_MAX: usize = 5;
 
+/// Where dead letters are told of, with the name of the plugin behind. What dies while it is handled
+/// from there is [`DeadCause::Terminal`].
+pub const DEAD_TOPICS: &str = "$PB.dead.";
+
 /// One failed attempt, as remembered.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -111,6 +115,8 @@ struct Shelf {
     letters: VecDeque<Arc<DeadLetter>>,
     bytes: usize,
     next: u64,
+    /// What `next` was when the bus was opened.
+    inherited: u64,
     /// Letters that went for want of room or of use, and of which the journal was not told yet.
     given_up: Vec<u64>,
     /// As found when the bus was opened, oldest first.
@@ -168,10 +174,36 @@ impl DeadLetters {
         lock(&self.shelf).letters.iter().find(|letter| letter.number == number).cloned()
     }
 
+    /// The number of the last one that an earlier life left; 0 = none.
+    #[must_use]
+    pub fn inherited(&self) -> u64 {
+        lock(&self.shelf).inherited
+    }
+
     /// Those that cannot be read, and so cannot be sent back: their messages are lost to damage.
     #[must_use]
     pub fn unreadable(&self) -> Vec<UnreadableLetter> {
         lock(&self.shelf).unreadable.clone()
+    }
+
+    /// The one of that number that cannot be read.
+    #[must_use]
+    pub fn unreadable_one(&self, number: u64) -> Option<UnreadableLetter> {
+        lock(&self.shelf).unreadable.iter().find(|letter| letter.number == number).cloned()
+    }
+
+    /// Takes one that cannot be read off the list.
+    pub(crate) fn take_unreadable(&self, number: u64) -> Option<UnreadableLetter> {
+        let mut shelf = lock(&self.shelf);
+        let at = shelf.unreadable.iter().position(|letter| letter.number == number)?;
+        Some(shelf.unreadable.remove(at))
+    }
+
+    /// Puts it back in its place.
+    pub(crate) fn put_unreadable(&self, letter: UnreadableLetter) {
+        let mut shelf = lock(&self.shelf);
+        let at = shelf.unreadable.partition_point(|other| other.number < letter.number);
+        shelf.unreadable.insert(at, letter);
     }
 
     /// The letters of a message, oldest first.
@@ -300,6 +332,7 @@ impl DeadLetters {
         shelf.bytes += letters.iter().map(|letter| letter.message.size()).sum::<usize>();
         shelf.letters.extend(letters.into_iter().map(Arc::new));
         shelf.next = next.saturating_sub(1);
+        shelf.inherited = shelf.next;
     }
 
     /// Those who want to hear of new letters.

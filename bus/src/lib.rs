@@ -57,7 +57,9 @@ mod whereabouts;
 pub use broker::{Broker, SubscribeError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{BrokerConfig, DeadLetterConfig, WhenFull};
-pub use dead_letters::{DeadLetter, DeadLetters, Failure, HISTORY_MAX, UnreadableLetter};
+pub use dead_letters::{
+    DEAD_TOPICS, DeadLetter, DeadLetters, Failure, HISTORY_MAX, UnreadableLetter,
+};
 pub use death::{Accused, Death};
 pub use dedup::{DedupBound, DedupPolicy, DedupState};
 pub use delivery::Delivery;

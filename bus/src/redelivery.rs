@@ -129,6 +129,8 @@ pub enum DeadCause {
     Poison,
     /// Its subscription had too many waiting when it came.
     Overflow,
+    /// It told of a dead letter, and died itself: it stays there, and nobody is told of it.
+    Terminal,
 }
 
 /// What `outcome` leads to. `random` is any word.
@@ -280,10 +282,11 @@ impl DeadCause {
             DeadCause::HopLimit => "hop_limit",
             DeadCause::Poison => "poison",
             DeadCause::Overflow => "overflow",
+            DeadCause::Terminal => "terminal",
         }
     }
 
-    const ALL: [DeadCause; 8] = [
+    const ALL: [DeadCause; 9] = [
         DeadCause::Failed,
         DeadCause::Failures,
         DeadCause::Permanent,
@@ -292,6 +295,7 @@ impl DeadCause {
         DeadCause::HopLimit,
         DeadCause::Poison,
         DeadCause::Overflow,
+        DeadCause::Terminal,
     ];
 
     /// Its number in the journal: these never change.

@@ -7,7 +7,7 @@ use patchbay_journal::{Level, Record};
 
 use crate::{
     broker::{Broker, Inner},
-    dead_letters::{DeadLetter, DeadLetters},
+    dead_letters::{DeadLetter, DeadLetters, UnreadableLetter},
     subscription::Subscription,
     wake::Wake,
 };
@@ -50,6 +50,16 @@ impl Broker {
             return None;
         }
         self.move_up();
+        Some(letter)
+    }
+
+    /// Forgets a dead letter whose message cannot be read.
+    pub fn purge_unreadable(&self, number: u64) -> Option<UnreadableLetter> {
+        let letter = self.inner().dead_letters.take_unreadable(number)?;
+        if !self.forget(&[number]) {
+            self.inner().dead_letters.put_unreadable(letter);
+            return None;
+        }
         Some(letter)
     }
 

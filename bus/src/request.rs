@@ -120,7 +120,12 @@ impl Broker {
         let mut reply =
             Reply { receiver, topic: token.clone(), timer: None, timeout, broker: self.clone() };
         let published = publisher.publish(Outgoing { headers: &headers, ..request });
-        if published.map_err(RequestError::Publish)?.routed == 0 {
+        let routed = match published {
+            Ok(published) => published.routed,
+            Err(PublishError::NoMatch) => 0,
+            Err(error) => return Err(RequestError::Publish(error)),
+        };
+        if routed == 0 {
             return Err(RequestError::NoResponders { topic: request.topic.to_owned() });
         }
         let due = self.clock().now_ns().saturating_add(crate::clock::nanoseconds(timeout));

@@ -33,6 +33,8 @@ pub(crate) struct Route {
     pub(crate) taps: Box<[Arc<Sink>]>,
     /// How safe messages are. Set by whoever knows the rules.
     pub(crate) level: Level,
+    /// A message that no subscription takes is refused. Set as the level is.
+    pub(crate) needs_taker: bool,
 }
 
 /// Everybody who listens.
@@ -126,7 +128,7 @@ impl Routes {
         let taps = lists.iter().flat_map(|listeners| listeners.taps()).cloned().collect();
         let level = Level::Memory;
         if let [only] = &*lists {
-            return Route { subscriptions: only.shared(), taps, level };
+            return Route { subscriptions: only.shared(), taps, level, needs_taker: false };
         }
         let all = lists.iter().flat_map(|listeners| listeners.subscriptions());
         let mut all: Vec<_> = all.cloned().collect();
@@ -134,7 +136,7 @@ impl Routes {
         drop(table);
         all.sort_unstable_by_key(|subscription| subscription.id());
         let subscriptions = if all.is_empty() { Arc::default() } else { all.into() };
-        Route { subscriptions, taps, level }
+        Route { subscriptions, taps, level, needs_taker: false }
     }
 }
 

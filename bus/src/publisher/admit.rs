@@ -45,6 +45,8 @@ enum Obstacle {
     TooLarge(usize),
     /// The route is out of date.
     Moved,
+    /// All were removed, and the topic needs somebody.
+    Nobody,
 }
 
 /// How often a publisher makes room for one message before others, who take it each time, have won.
@@ -193,6 +195,9 @@ impl Admission<'_> {
     ) -> Result<Published, Refused> {
         let id = message.id();
         if route.subscriptions.is_empty() {
+            if route.needs_taker {
+                return Err(Refused { error: PublishError::NoMatch, message });
+            }
             route.taps.iter().for_each(|tap| tap.offer(&message));
             let is_reply = message.topic().starts_with(REPLY_PREFIX);
             let routed = if is_reply { self.broker.requests.answer(message) } else { 0 };
@@ -215,6 +220,9 @@ impl Admission<'_> {
         if self.is_closed() {
             return Err(PublishError::Closed);
         }
+        if route.needs_taker && route.subscriptions.is_empty() {
+            return Err(PublishError::NoMatch);
+        }
         let mut deadline = None;
         let mut made_room = 0;
         let mut routed = 0;
@@ -231,6 +239,7 @@ impl Admission<'_> {
             let size = message.size();
             match obstacle {
                 Obstacle::TooLarge(limit) => return Err(PublishError::TooLarge { size, limit }),
+                Obstacle::Nobody => return Err(PublishError::NoMatch),
                 Obstacle::Moved => {
                     // Whoever changes the routes is through when the lock is free.
                     drop(lock(&self.broker.edit));
@@ -324,6 +333,10 @@ impl Admission<'_> {
                     }
                     answer => answers.push(answer),
                 }
+            }
+            let is_gone = |answer: &Answer| matches!(answer, Answer::Gone);
+            if stopped.is_none() && route.needs_taker && answers.iter().all(is_gone) {
+                stopped = Some((0, Obstacle::Nobody));
             }
             if stopped.is_some() {
                 break;

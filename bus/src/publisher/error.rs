@@ -28,6 +28,9 @@ pub enum PublishError {
         /// Which one.
         subscription: Arc<Subscription>,
     },
+    /// Nobody subscribes to its topic, which was configured to need somebody.
+    #[error("nobody subscribes to the topic")]
+    NoMatch,
     /// It is larger than the bus or a subscription allows.
     #[error("the message has {size} bytes, {limit} are allowed")]
     TooLarge {

@@ -78,6 +78,9 @@ impl Recording<'_> {
                 targets.push(Target { sub, id: state.upcoming() });
             }
         }
+        if route.needs_taker && receptions.iter().all(Option::is_none) {
+            return Err(PublishError::NoMatch);
+        }
         let published = Published::in_memory(message.id(), 0);
         let mut appended = Appended { published, record: 0, is_crowded: false };
         if !targets.is_empty() || self.dedup.is_some() || self.from.is_some() {

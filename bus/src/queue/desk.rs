@@ -17,7 +17,7 @@ use super::{
     window::{Shared, Window},
 };
 use crate::{
-    dead_letters::{DeadLetter, DeadLetters, Failure, HISTORY_MAX},
+    dead_letters::{DEAD_TOPICS, DeadLetter, DeadLetters, Failure, HISTORY_MAX},
     delivery::Delivery,
     ledger::{DropReason, Dropped, Ledger},
     redelivery::{self, Breaker, Budget, Next, Standing},
@@ -306,6 +306,8 @@ impl Desk {
                     self.remember(&ended, None, reason.clone(), now_ns);
                 }
                 let history = self.histories.remove(&delivery.id()).unwrap_or_default();
+                let tells_of_one = delivery.message().topic().starts_with(DEAD_TOPICS);
+                let cause = if tells_of_one { redelivery::DeadCause::Terminal } else { cause };
                 let letter = DeadLetter {
                     number: 0,
                     subscription: self.id,

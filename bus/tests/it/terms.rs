@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use patchbay_bus::{
-    BrokerConfig, DedupPolicy, DropReason, Level, Outgoing, PublishError, Published, Verdict,
+    BrokerConfig, DedupPolicy, DropReason, Level, Outgoing, PublishError, Published, RequestError,
+    Verdict,
 };
+use patchbay_wire::TopicPattern;
 
 use crate::support::*;
 
@@ -139,4 +141,39 @@ fn the_same_seed_makes_the_same_bus() {
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn a_topic_that_needs_somebody_refuses_what_nobody_subscribes_to() {
+    let reject_unmatched = vec![TopicPattern::parse("next.>").unwrap()];
+    let mut rig = Rig::with(BrokerConfig { reject_unmatched, ..BrokerConfig::default() });
+    let to = |topic| Outgoing { topic, payload: b"x", ..Outgoing::default() };
+    assert_eq!(rig.publisher.publish(to("elsewhere")).unwrap().routed, 0);
+    // Who only looks on is nobody.
+    let _tap = rig.broker.tap(TopicPattern::parse(">").unwrap(), 9);
+    let again = Outgoing { dedup_key: Some("k"), ..to("next.a") };
+    for refused in [to("next.a"), again] {
+        assert!(matches!(rig.publisher.publish(refused), Err(PublishError::NoMatch)));
+    }
+    let (accepted, error) = rig.publisher.publish_batch(&[to("next.a"), to("next.a")]);
+    assert_eq!(accepted, 0);
+    assert!(matches!(error, Some(PublishError::NoMatch)), "{error:?}");
+    let asked = rig.broker.request(&mut rig.publisher, to("next.a"), Duration::from_secs(1));
+    assert!(matches!(asked, Err(RequestError::NoResponders { .. })));
+    // A forward there is a failure of whoever forwards; the message is kept.
+    let subscription = rig.subscribe(|_| {});
+    rig.publish("forwarded");
+    let forward = |delivery: &patchbay_bus::Delivery| {
+        Some(Verdict::Forward { topic: "next.a".into(), message: delivery.message().clone() })
+    };
+    drain(&mut seat(&subscription, 1), forward);
+    let ledger = subscription.ledger();
+    assert_eq!((ledger.forwarded, ledger.delayed), (0, 1), "{ledger:?}");
+    // With somebody there it is a topic like others, until they are gone.
+    let somebody = subscribe(&rig.broker, "next.*", |_| {});
+    assert_eq!(rig.publisher.publish(again).unwrap().routed, 1);
+    rig.broker.remove(&somebody);
+    assert!(matches!(rig.publisher.publish(to("next.a")), Err(PublishError::NoMatch)));
+    // What was accepted stays accepted.
+    assert!(rig.publisher.publish(again).unwrap().duplicate);
 }

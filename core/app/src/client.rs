@@ -47,6 +47,8 @@ enum Payload {
     /// Nothing, under a key of the caller.
     NoneUnder(String),
     Json(Vec<u8>),
+    /// JSON, under a key of the caller.
+    JsonUnder(Vec<u8>, String),
     /// JSON, to be answered with bytes.
     JsonForBytes(Vec<u8>),
     Lines(Vec<u8>),
@@ -75,12 +77,20 @@ impl Client {
         key: &str,
     ) -> Result<T, Failure> {
         let asked = self.value(Method::POST, path, Payload::NoneUnder(key.to_owned())).await;
-        asked.map_err(|failure| match failure.exit {
-            Exit::Unreachable => {
-                failure.hint(format!("asked again with `--key {key}`, it is done once"))
-            }
-            _ => failure,
-        })
+        asked.map_err(|failure| once(failure, key))
+    }
+
+    /// Asks for something with a body, under a key.
+    pub(crate) async fn send_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        key: &str,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Failure::failed("cannot write the request").because(&error))?;
+        let asked = self.value(Method::POST, path, Payload::JsonUnder(body, key.to_owned())).await;
+        asked.map_err(|failure| once(failure, key))
     }
 
     pub(crate) async fn send<T: DeserializeOwned>(
@@ -187,6 +197,16 @@ impl Client {
     }
 }
 
+/// A request under a key got no answer: nobody knows whether it was heard.
+fn once(failure: Failure, key: &str) -> Failure {
+    match failure.exit {
+        Exit::Unreachable => {
+            failure.hint(format!("asked again with `--key {key}`, it is done once"))
+        }
+        _ => failure,
+    }
+}
+
 /// Makes a part of a path or of a query of any text.
 pub(crate) fn escaped(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
@@ -205,6 +225,11 @@ fn request(method: Method, path: &str, payload: Payload) -> Result<Request<Full<
         Payload::NoneUnder(key) => {
             builder = builder.header("idempotency-key", key);
             Vec::new()
+        }
+        Payload::JsonUnder(body, key) => {
+            builder = builder.header(CONTENT_TYPE, "application/json");
+            builder = builder.header("idempotency-key", key);
+            body
         }
         Payload::Json(body) | Payload::JsonForBytes(body) => {
             builder = builder.header(CONTENT_TYPE, "application/json");

@@ -19,6 +19,7 @@ use patchbay_gateway::{GatewayLimits, limits::duration};
 use patchbay_host::{
     DeadLetterSettings, Durability, JournalSettings, Limits, Paths, PluginSettings,
 };
+use patchbay_wire::TopicPattern;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// How safe the messages of which topics are (P-3).
     pub(crate) durability: Durability,
+    /// Topics on which a message that no subscription matches is refused (P-2).
+    pub(crate) reject_unmatched: Vec<TopicPattern>,
     pub(crate) journal: JournalSettings,
     /// How many dead letters are kept (P-21).
     pub(crate) dead_letters: DeadLetterSettings,
@@ -102,6 +105,7 @@ impl Settings {
             paths: self.paths.clone(),
             limits: self.limits.clone(),
             durability: self.durability.clone(),
+            reject_unmatched: self.reject_unmatched.clone(),
             journal: self.journal.clone(),
             dead_letters: self.dead_letters.clone(),
             plugins: self.plugins.clone(),

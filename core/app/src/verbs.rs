@@ -49,6 +49,11 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Result<(), Failure> {
     }
 }
 
+/// Whoever repeats a request with it, because the answer got lost, has it done once (P-43).
+fn fresh_key(given: Option<String>) -> String {
+    given.unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string())
+}
+
 /// Runs a verb that speaks to the host.
 fn block_on(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     tokio::runtime::Builder::new_current_thread()

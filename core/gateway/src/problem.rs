@@ -110,6 +110,7 @@ impl From<PublishError> for ApiError {
             PublishError::BacklogFull { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "a backlog is full")
             }
+            PublishError::NoMatch => (StatusCode::NOT_FOUND, "nobody subscribes"),
             PublishError::Expired => (StatusCode::BAD_REQUEST, "it expires too early"),
             PublishError::DedupMismatch { .. } => (StatusCode::CONFLICT, "the dedup key is taken"),
             PublishError::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "no room on disk"),
@@ -152,6 +153,7 @@ mod tests {
             (PublishError::JournalFailed { written: true }, 503, "journal_failed", false),
             (PublishError::BacklogFull { subscription: "a".into() }, 429, "backlog_full", true),
             (PublishError::DedupMismatch { first: "b".into() }, 409, "dedup_mismatch", true),
+            (PublishError::NoMatch, 404, "no_match", true),
             (PublishError::Closed, 503, "closing", true),
         ] {
             let api = ApiError::from(error).0;

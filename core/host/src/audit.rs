@@ -161,6 +161,7 @@ pub(crate) fn show_letters(
         is_full: pending > 0,
         overwritten: letters.overwritten(),
         outdated: letters.outdated(),
+        unreadable: letters.unreadable().len() as u64,
     }
 }
 

@@ -209,6 +209,9 @@ pub enum PublishError {
         /// Plugin and pattern.
         subscription: String,
     },
+    /// Nobody subscribes to its topic, and the settings say that somebody has to.
+    #[error("no subscription matches the topic, and `reject_unmatched` names it")]
+    NoMatch,
     /// It would be of no use any more when it may first be handed out.
     #[error("the message expires before it may be handed out")]
     Expired,
@@ -364,6 +367,7 @@ impl PublishError {
         match self {
             PublishError::Full { .. } => "queue_full",
             PublishError::BacklogFull { .. } => "backlog_full",
+            PublishError::NoMatch => "no_match",
             PublishError::Expired => "expired",
             PublishError::DedupMismatch { .. } => "dedup_mismatch",
             PublishError::StorageFull => "storage_full",
@@ -386,6 +390,9 @@ impl PublishError {
             PublishError::Full { .. } => "publish more slowly, or raise the subscription's queue",
             PublishError::BacklogFull { .. } => {
                 "publish more slowly, let the plugin catch up, or raise its backlog"
+            }
+            PublishError::NoMatch => {
+                "activate the plugin that subscribes to it; `patchbay topic list` shows who does"
             }
             PublishError::Expired => "choose a later expiry or an earlier start",
             PublishError::DedupMismatch { .. } => "use a new key for a new message",

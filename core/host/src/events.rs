@@ -5,11 +5,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use patchbay_bus::{Broker, Outgoing, Publisher};
+use patchbay_bus::{Broker, DEAD_TOPICS, DeadLetter, Outgoing, Publisher};
 use patchbay_lifecycle::transition::{Entry, TransitionSpec};
 use serde::Serialize;
 
-use crate::view::{DeadLettersView, LedgerView, LogLine, StateChange};
+use crate::{
+    moment,
+    view::{DeadLettersView, LedgerView, LogLine, StateChange},
+};
 
 /// On whose behalf the host publishes.
 const PRINCIPAL: &str = "$PB";
@@ -59,6 +62,35 @@ impl EventDesk {
         self.publish(&format!("$PB.dlq.{what}"), letters);
     }
 
+    /// A message died: what it was, with what is known of its death.
+    pub(crate) fn dead(&self, letter: &DeadLetter) {
+        let message = &letter.message;
+        let (number, generation) = (letter.number.to_string(), letter.generation.to_string());
+        let at = moment::text(letter.at_unix_ns);
+        let told = [
+            ("Patchbay-Dead-Number", &*number),
+            ("Patchbay-Dead-Class", letter.cause.label()),
+            ("Patchbay-Dead-Reason", &letter.reason),
+            ("Patchbay-Dead-Topic", message.topic()),
+            ("Patchbay-Dead-Plugin", &letter.owner),
+            ("Patchbay-Dead-Version", &letter.version),
+            ("Patchbay-Dead-Generation", &generation),
+            ("Patchbay-Dead-At", &at),
+        ];
+        let is_its = |(name, _): &(&str, &str)| !told.iter().any(|(own, _)| own == name);
+        let headers: Vec<(&str, &str)> = message.headers().filter(is_its).chain(told).collect();
+        self.send(Outgoing {
+            topic: &format!("{DEAD_TOPICS}{}", letter.owner),
+            key: message.key(),
+            headers: &headers,
+            payload: message.payload(),
+            // Whoever sends it back does not do so for ever.
+            cause: Some(message),
+            no_wait: true,
+            ..Outgoing::default()
+        });
+    }
+
     /// A subscription was cut off because of its backlog, or let in again.
     pub(crate) fn cut_off(&self, row: &LedgerView) {
         #[derive(Serialize)]
@@ -80,16 +112,19 @@ impl EventDesk {
 
     fn publish(&self, topic: &str, data: &impl Serialize) {
         let Ok(payload) = serde_json::to_vec(data) else { return };
-        let outgoing = Outgoing {
+        self.send(Outgoing {
             topic,
             headers: HEADERS,
             payload: &payload,
             no_wait: true,
             ..Outgoing::default()
-        };
+        });
+    }
+
+    fn send(&self, outgoing: Outgoing<'_>) {
         let published = self.0.lock().unwrap_or_else(PoisonError::into_inner).publish(outgoing);
         if let Err(error) = published {
-            tracing::trace!(topic, %error, "an event was not published");
+            tracing::trace!(topic = outgoing.topic, %error, "an event was not published");
         }
     }
 }

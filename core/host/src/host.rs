@@ -23,6 +23,7 @@ use crate::{
     error::StartError,
     handle::{HostHandle, Shared},
     journal::{self, Opened},
+    obituary,
     operations::Operations,
     orphans,
     publishing::Counter,
@@ -71,6 +72,7 @@ impl Host {
             forward_patience: settings.limits.forward_patience,
             dead_letters: settings.dead_letters.config(),
             durability: settings.durability.rules().to_vec(),
+            reject_unmatched: settings.reject_unmatched.clone(),
             dedup: DedupPolicy {
                 window: settings.journal.dedup_window,
                 max_keys: settings.journal.dedup_keys,
@@ -132,6 +134,7 @@ impl Host {
         };
         tokio::spawn(orphans::watch(Arc::clone(&shared.context)));
         tokio::spawn(audit::watch(Arc::clone(&shared.context)));
+        tokio::spawn(obituary::watch(Arc::clone(&shared.context)));
         unfinished.resume(&shared.context);
         Ok(HostHandle::new(Arc::new(shared)))
     }

@@ -5,11 +5,11 @@
 
 use std::time::UNIX_EPOCH;
 
-use patchbay_bus::DeadLetter;
+use patchbay_bus::{DeadLetter, UnreadableLetter};
 use patchbay_wire::{Topic, TopicPattern};
 use serde::{Deserialize, Serialize};
 
-use crate::error::LetterError;
+use crate::{error::LetterError, operations::UNREADABLE};
 
 /// Dead letters as a caller selects them. What is absent excludes nothing; what is given must all
 /// be true.
@@ -115,6 +115,18 @@ impl Selector {
             && reason.as_deref().is_none_or(|text| letter.reason.contains(text))
             && self.topic.as_ref().is_none_or(|pattern| fits(pattern, letter.message.topic()))
             && (self.since_ns..self.until_ns).contains(&letter.at_unix_ns)
+    }
+}
+
+impl Selector {
+    /// Whether a letter is meant of which no more is known than its number and its plugin.
+    pub(crate) fn accepts_unreadable(&self, letter: &UnreadableLetter) -> bool {
+        let LetterFilter { numbers, plugin, class, reason, .. } = &self.filter;
+        (numbers.is_empty() || numbers.contains(&letter.number))
+            && plugin.as_deref().is_none_or(|name| name == &*letter.owner)
+            && class.as_deref().is_none_or(|class| class == UNREADABLE)
+            && (reason.is_none() && self.topic.is_none())
+            && (self.since_ns, self.until_ns) == (0, u64::MAX)
     }
 }
 

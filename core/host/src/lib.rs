@@ -18,6 +18,7 @@ mod journal;
 mod lane;
 mod letters;
 mod moment;
+mod obituary;
 mod open;
 mod operations;
 mod orphans;

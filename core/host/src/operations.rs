@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use patchbay_bus::RedriveError;
+use patchbay_bus::{RedriveError, UnreadableLetter};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -48,6 +48,8 @@ const GROUP_MAX: u32 = 64;
 const GROUPS_A_SECOND: u32 = 20;
 /// Letters a second, unless the caller says otherwise.
 pub(crate) const RATE: u32 = 1_000;
+/// The class of letters whose message cannot be read.
+pub(crate) const UNREADABLE: &str = "unreadable";
 /// The fastest rate.
 pub(crate) const RATE_MAX: u32 = 100_000;
 
@@ -116,6 +118,11 @@ impl LetterWork {
 
     fn perform(self, context: &Context, named: Named) -> Outcome {
         let number = named.number;
+        if named.died_unix_ns == 0
+            && let Some(letter) = context.broker.dead_letters().unreadable_one(number)
+        {
+            return self.perform_unreadable(context, &letter);
+        }
         let there = context.broker.dead_letters().get(number);
         if there.is_none_or(|letter| letter.at_unix_ns != named.died_unix_ns) {
             return Outcome::Absent;
@@ -136,6 +143,26 @@ impl LetterWork {
                 Ok(()) => Outcome::Done,
                 Err(RedriveError::Unknown(_)) => Outcome::Absent,
                 Err(error) => Outcome::Refused(error.to_string()),
+            },
+        }
+    }
+
+    /// The same with a letter whose message cannot be read.
+    fn perform_unreadable(self, context: &Context, letter: &UnreadableLetter) -> Outcome {
+        let UnreadableLetter { number, owner, why } = letter;
+        match self {
+            LetterWork::Redrive => Outcome::Refused(format!(
+                "the message of dead letter {number} of `{owner}` cannot be read: {why}"
+            )),
+            LetterWork::Purge => match context.broker.purge_unreadable(*number) {
+                Some(_) => {
+                    tracing::info!(target: "audit", number, plugin = &**owner, class = UNREADABLE,
+                        "dead letter purged");
+                    Outcome::Done
+                }
+                None => Outcome::Refused(format!(
+                    "dead letter {number} cannot be deleted: the journal does not take it"
+                )),
             },
         }
     }
@@ -195,7 +222,8 @@ impl Operations {
             return Err(LetterError::TooMany { most: RUNNING_MAX });
         }
         let id = Uuid::now_v7().to_string();
-        let job = KeptJob { id, job, rate, letters: selected(context, &selector) };
+        let letters = selected(context, job.work, &selector);
+        let job = KeptJob { id, job, rate, letters };
         let progress = Progress::at(context.clock.unix_ns());
         // The lock is held: whoever comes with the same key is not answered before this is kept.
         let kept = tokio::task::block_in_place(|| self.kept.begin(&job, &progress));

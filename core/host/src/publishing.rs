@@ -355,6 +355,7 @@ fn refused(context: &Context, error: &bus::PublishError) -> PublishError {
         bus::PublishError::HopLimit { .. } => {
             PublishError::HopLimit { limit: context.broker.config().max_hops }
         }
+        bus::PublishError::NoMatch => PublishError::NoMatch,
         bus::PublishError::Expired => PublishError::Expired,
         bus::PublishError::DedupMismatch { first } => {
             PublishError::DedupMismatch { first: uuid::Uuid::from_u128(*first).to_string() }

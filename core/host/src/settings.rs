@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use patchbay_wire::TopicPattern;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -35,6 +36,10 @@ pub struct Settings {
     /// How safe the messages of which topics are.
     #[serde(default)]
     pub durability: Durability,
+    /// Topics on which a message that no subscription matches is refused; elsewhere it is accepted
+    /// by nobody (P-2).
+    #[serde(default)]
+    pub reject_unmatched: Vec<TopicPattern>,
     /// Where durable messages are kept.
     #[serde(default)]
     pub journal: JournalSettings,
@@ -166,6 +171,7 @@ impl Settings {
             paths: Paths::of_home(home),
             limits: Limits::default(),
             durability: Durability::default(),
+            reject_unmatched: Vec::new(),
             journal: JournalSettings::default(),
             dead_letters: DeadLetterSettings::default(),
             plugins: BTreeMap::new(),

@@ -18,7 +18,7 @@ mod telemetry;
 pub use self::{
     bus::{
         DeadLetterView, DeadLettersView, DroppedView, FailureRecord, HostStatus, LedgerView,
-        Published, SeenMessage, ShutdownReport, TopicView, UnfinishedPlugin,
+        Published, SeenMessage, ShutdownReport, TopicView, UnfinishedPlugin, UnreadableView,
     },
     journal::{
         AttachedView, DamageView, DeathView, DedupView, JournalView, LevelRule, OrphanView,

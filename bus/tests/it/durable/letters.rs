@@ -118,6 +118,17 @@ fn a_letter_whose_message_is_damaged_is_known_and_the_others_are_kept() {
     assert_eq!((lost.number, &*lost.owner), (2, "plugin"));
     assert!(!lost.why.is_empty());
     assert!(matches!(life.broker.redrive(2), Err(RedriveError::Unknown(2))));
+    // It is known until somebody says that nobody needs to know of it any more.
+    let life = life.die();
+    assert_eq!(life.broker.dead_letters().unreadable().len(), 1);
+    assert!(life.broker.purge_unreadable(1).is_none(), "that one can be read");
+    assert_eq!(life.broker.purge_unreadable(2).map(|letter| letter.number), Some(2));
+    assert!(life.broker.purge_unreadable(2).is_none());
+    let life = life.die();
+    assert!(life.broker.dead_letters().unreadable().is_empty());
+    assert_eq!(life.broker.dead_letters().len(), 2);
+    let ledger = life.broker.subscriptions()[0].ledger();
+    assert_eq!((ledger.accepted, ledger.dead, ledger.unsettled()), (3, 3, 0));
 }
 
 #[test]

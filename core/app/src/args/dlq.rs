@@ -10,7 +10,13 @@ use super::{past, pattern};
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqVerb {
     /// List dead letters, oldest first
-    List(FilterArgs),
+    List {
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Those instead whose message is lost to damage: they can be purged by their number
+        #[arg(long, conflicts_with_all = ["plugin", "topic", "class", "since", "until", "reason", "limit"])]
+        unreadable: bool,
+    },
     /// Show a dead letter with its message and its failures
     #[command(after_help = "\
 Examples:
@@ -87,4 +93,7 @@ pub(crate) struct WorkArgs {
     /// Return at once; the host goes on
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// Asked twice under the same key, it is done once [default: a new one]
+    #[arg(long, value_name = "TEXT", conflicts_with = "dry_run")]
+    pub(crate) key: Option<String>,
 }

@@ -80,6 +80,7 @@ fn defaults(home: &Home) -> Settings {
         paths: host.paths,
         limits: Limits::default(),
         durability: Durability::default(),
+        reject_unmatched: Vec::new(),
         journal: JournalSettings::default(),
         dead_letters: DeadLetterSettings::default(),
         gateway: GatewayLimits::default(),

@@ -5,6 +5,7 @@ mod work;
 use std::fmt::Write as _;
 
 use patchbay_gateway::DeadLetter;
+use patchbay_host::view::UnreadableView;
 
 use super::{failures, subscribe::payload_text};
 use crate::{
@@ -17,7 +18,22 @@ use crate::{
 
 pub(super) async fn run(context: &Context, verb: DlqVerb) -> Result<(), Failure> {
     match verb {
-        DlqVerb::List(filter) => {
+        DlqVerb::List { unreadable: true, .. } => {
+            let lost: Vec<UnreadableView> =
+                context.client.get("/api/v1/dead-letters/unreadable").await?;
+            context.output.show(&lost, |lost| {
+                let mut rows = Rows::new(["NUMBER", "PLUGIN", "WHY"]);
+                for letter in lost {
+                    rows.row([
+                        letter.number.to_string(),
+                        letter.plugin.clone(),
+                        letter.why.clone(),
+                    ]);
+                }
+                rows.text("every dead letter can be read")
+            })
+        }
+        DlqVerb::List { filter, unreadable: false } => {
             let dead: Vec<DeadLetter> =
                 context.client.get(&format!("/api/v1/dead-letters{}", query(&filter))).await?;
             context.output.show(&dead, |dead| {

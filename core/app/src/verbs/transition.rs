@@ -13,7 +13,7 @@ use patchbay_lifecycle::transition::{Entry, OutcomeKind, Report};
 use patchbay_manifest::PluginName;
 use tokio::time::sleep;
 
-use super::plugin;
+use super::{fresh_key, plugin};
 use crate::{
     args::{AskArgs, ListArgs, StartArgs, StatusArgs, TransitionVerb},
     client::escaped,
@@ -86,7 +86,7 @@ fn request(args: StartArgs) -> Result<TransitionRequest, Failure> {
         mirror: args.mirror,
         require_dlq_pass: args.require_dlq_pass,
         force: args.force,
-        idempotency_key: Some(key(args.key)),
+        idempotency_key: Some(fresh_key(args.key)),
         why: args.why,
         ..TransitionRequest::default()
     })
@@ -111,15 +111,10 @@ async fn list(context: &Context, args: &ListArgs) -> Result<(), Failure> {
 }
 
 async fn ask(context: &Context, args: AskArgs, verb: &str) -> Result<(), Failure> {
-    let key = key(args.key);
+    let key = fresh_key(args.key);
     let at = format!("{}/{verb}", path(&args.name));
     let report: Report = context.client.post_once(&at, &key).await?;
     context.output.show(&report, told::line)
-}
-
-/// Whoever repeats a request with it, because the answer got lost, has it done once (P-43).
-fn key(given: Option<String>) -> String {
-    given.unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string())
 }
 
 /// Shows every line of progress until the end, and the report then.

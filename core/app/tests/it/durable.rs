@@ -103,8 +103,47 @@ fn an_orderly_end_keeps_dead_letters_keys_and_counts_for_the_next_host() {
     eventually("it died again", LONG, || {
         (home.ok(&["dlq", "list"])[0]["redrives"] == 1).then_some(())
     });
+    // Who does not know whether it was heard asks again with the key: it is done once.
+    let once = ["dlq", "redrive", "--all", "--key", "once"];
+    let first = home.ok(&once);
+    assert_eq!((&first["state"], &first["done"]), (&"done".into(), &1.into()));
+    eventually("it died once more", LONG, || {
+        (home.ok(&["dlq", "list"])[0]["redrives"] == 2).then_some(())
+    });
+    assert_eq!(home.ok(&once)["id"], first["id"]);
+    assert_eq!(home.ok(&["dlq", "list"])[0]["redrives"], 2);
+    assert_eq!(home.ok(&["dlq", "list", "--unreadable"]), serde_json::json!([]));
     assert_eq!(home.ok(&["dlq", "purge", "--all"])["done"], 1);
     balanced(&home);
+}
+
+#[test]
+fn who_was_cut_off_for_its_backlog_is_let_in_again_by_its_operator() {
+    let home = durable();
+    let settings = serde_json::json!({
+        "durability": [{"topics": "echo.>", "level": "disk"}],
+        "plugins": {"echo": {"subscriptions": {
+            "echo.*": {"queue": {"overflow": "detach", "backlog": {"count": 2}}},
+        }}},
+    });
+    write(&home.path("patchbay.yaml"), &settings.to_string());
+    let mut up = paused(&home);
+    for routed in [1, 1, 0, 0] {
+        assert_eq!(home.ok(&["publish", "echo.ack", "1"])["routed"], routed);
+    }
+    let row = |name: &str| home.ok(&["ledger"])[0][name].clone();
+    assert_eq!((row("cut_off"), row("passed")), (true.into(), 2.into()));
+    home.run(&["plugin", "attach", "nobody"]).failed(1, &["nobody"]);
+    assert_eq!(home.ok(&["plugin", "attach", "echo", "--pattern", "other"])["subscriptions"], 0);
+    assert_eq!(row("cut_off"), true);
+    assert_eq!(home.ok(&["plugin", "attach", "echo"])["subscriptions"], 1);
+    assert_eq!(row("cut_off"), false);
+    assert_eq!(home.ok(&["plugin", "attach", "echo"])["subscriptions"], 0);
+    home.ok(&["plugin", "resume", "echo"]);
+    home.ledger_says("done", 2);
+    assert_eq!(home.ok(&["publish", "echo.ack", "1"])["routed"], 1);
+    up.signal("TERM");
+    assert_eq!(up.ended(), 0);
 }
 
 #[test]

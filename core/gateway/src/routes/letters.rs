@@ -7,7 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use patchbay_host::{LetterFilter, LetterJob, LetterWork, view::OperationView};
+use patchbay_host::{
+    LetterFilter, LetterJob, LetterWork,
+    view::{OperationView, UnreadableView},
+};
 use serde::Deserialize;
 
 use super::{Route, idempotency};
@@ -21,6 +24,11 @@ use crate::{
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route { path: "/api/v1/dead-letters", methods: &["GET"], answer: get(list) },
+        Route {
+            path: "/api/v1/dead-letters/unreadable",
+            methods: &["GET"],
+            answer: get(unreadable),
+        },
         Route { path: "/api/v1/dead-letters/{id}", methods: &["GET"], answer: get(one) },
         Route {
             path: "/api/v1/dead-letters/redrive",
@@ -87,6 +95,10 @@ async fn list(
     Ok(Json(dead.map(dead_letter).collect()))
 }
 
+async fn unreadable(State(gateway): State<Gateway>) -> Json<Vec<UnreadableView>> {
+    Json(gateway.host.unreadable_letters())
+}
+
 async fn one(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
@@ -102,7 +114,7 @@ async fn one(
                 "the dead letter is lost",
                 why,
                 "GET /api/v1/journal/damage and `patchbay journal verify` list what is damaged; \
-                 the message has to be published anew",
+                 the message has to be published anew, and `patchbay dlq purge NUMBER` forgets it",
             ),
             None => ApiError::new(
                 StatusCode::NOT_FOUND,

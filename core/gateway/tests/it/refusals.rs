@@ -6,6 +6,7 @@ use std::{fs, time::Duration};
 use patchbay_gateway::GatewayLimits;
 use patchbay_host::{Level, Settings};
 use patchbay_testkit::Home;
+use patchbay_wire::TopicPattern;
 use serde_json::{Value, json};
 
 use crate::{
@@ -39,10 +40,15 @@ async fn again(home: Home, change: impl FnOnce(&mut Settings)) -> Served {
     settings.journal.low_water_bytes = 0;
     // However slow the disk: what is refused is refused for want of room, not of time.
     settings.journal.patience = Duration::from_secs(10);
+    settings.reject_unmatched = ["disk.>", "small.>"].map(pattern).into();
     change(&mut settings);
     let served = Served::with(home, settings, GatewayLimits::default()).await;
     assert_eq!(served.ask("POST /api/v1/plugins/echo/pause", "").await.status, 200);
     served
+}
+
+fn pattern(text: &str) -> TopicPattern {
+    TopicPattern::parse(text).expect("a pattern")
 }
 
 fn with_text(topic: &str, bytes: usize) -> String {
@@ -77,6 +83,12 @@ async fn every_refusal_of_a_publish_has_its_code_and_says_what_to_do() {
             409,
             "dedup_mismatch",
             ["another payload", "new key"],
+        ),
+        (
+            r#"{"topic":"disk.nobody"}"#,
+            404,
+            "no_match",
+            ["no subscription matches", "activate the plugin"],
         ),
         (late, 400, "expired", ["expires before", "later expiry"]),
         (&*large, 413, "too_large", ["at most 20000 are allowed", "reference"]),
@@ -224,6 +236,33 @@ async fn a_dead_letter_whose_message_is_damaged_is_said_to_be_lost() {
         served.ask("GET /api/v1/dead-letters", "").await.json().as_array().map(Vec::len),
         Some(1)
     );
+    // It is listed, cannot be sent back, and goes when somebody says so: for good.
+    let lost = served.ask("GET /api/v1/dead-letters/unreadable", "").await.json();
+    assert_eq!((&lost[0]["number"], &lost[0]["plugin"]), (&1.into(), &"echo".into()), "{lost}");
+    assert_eq!(served.ask("GET /api/v1/status", "").await.json()["dead_letters"]["unreadable"], 1);
+    let worked = async |verb: &str, body: &str| {
+        let begun = served.ask(&format!("POST /api/v1/dead-letters/{verb}"), body).await;
+        assert_eq!(begun.status, 202, "{verb} {body}");
+        let path =
+            format!("GET /api/v1/operations/{}", begun.json()["id"].as_str().expect("an id"));
+        served.until(&path, "", |answer| answer.json()["state"] == "done").await.json()
+    };
+    let refused = worked("redrive", r#"{"select":{"numbers":[1]}}"#).await;
+    assert_eq!(refused["refused"], 1, "{refused}");
+    let why = refused["problems"][0]["reason"].as_str().expect("a reason");
+    assert!(why.contains("dead letter 1 of `echo` cannot be read"), "{why}");
+    // Who sends all back means what can be read.
+    let plan = r#"{"select":{"all":true},"dry_run":true}"#;
+    let plans = ["redrive", "purge"].map(|verb| format!("POST /api/v1/dead-letters/{verb}"));
+    for (path, selected) in plans.iter().zip([1, 2]) {
+        assert_eq!(served.ask(path, plan).await.json()["selected"], selected, "{path}");
+    }
+    let purged = worked("purge", r#"{"select":{"class":"unreadable"}}"#).await;
+    assert_eq!((&purged["selected"], &purged["done"]), (&1.into(), &1.into()), "{purged}");
+    let served = again(served.end().await, |_| {}).await;
+    let none = serde_json::json!([]);
+    assert_eq!(served.ask("GET /api/v1/dead-letters/unreadable", "").await.json(), none);
+    check(&served.ask("GET /api/v1/dead-letters/1", "").await, 404, "unknown_dead_letter");
     served.end().await;
 }
 

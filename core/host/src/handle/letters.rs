@@ -9,7 +9,7 @@ use crate::{
     letters::LetterFilter,
     operations::{self, LetterJob},
     show,
-    view::{DeadLetterView, MessageLife, OperationPlan, OperationView},
+    view::{DeadLetterView, MessageLife, OperationPlan, OperationView, UnreadableView},
 };
 
 /// Most dead letters shown at once.
@@ -35,10 +35,23 @@ impl HostHandle {
     /// damage has taken its message.
     #[must_use]
     pub fn unreadable_letter(&self, number: u64) -> Option<String> {
-        let letters = self.context().broker.dead_letters().unreadable();
-        let letter = letters.into_iter().find(|letter| letter.number == number)?;
+        let letter = self.context().broker.dead_letters().unreadable_one(number)?;
         let UnreadableLetter { owner, why, .. } = letter;
         Some(format!("the message of dead letter {number} of `{owner}` cannot be read: {why}"))
+    }
+
+    /// Dead letters of earlier hosts whose message is lost to damage, oldest first: they can be purged,
+    /// and nothing else.
+    #[must_use]
+    pub fn unreadable_letters(&self) -> Vec<UnreadableView> {
+        let letters = self.context().broker.dead_letters().unreadable().into_iter();
+        letters
+            .map(|it| UnreadableView {
+                number: it.number,
+                plugin: it.owner.to_string(),
+                why: it.why,
+            })
+            .collect()
     }
 
     /// What became of a message, as far as the host knows; `None` when it knows nothing of it.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use patchbay_bus::DeadLetter;
+use patchbay_bus::{DeadLetter, UnreadableLetter};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{LetterJob, LetterWork, rate};
+use super::{LetterJob, LetterWork, UNREADABLE, rate};
 use crate::{
     context::Context,
     error::LetterError,
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Named {
     pub(super) number: u64,
-    /// 0 = it was asked for by number, and was not there.
+    /// 0 = it was asked for by number, and was not there, or its message cannot be read.
     pub(super) died_unix_ns: u64,
     pub(super) is_durable: bool,
 }
@@ -29,12 +29,16 @@ pub(crate) fn plan(context: &Context, job: &LetterJob) -> Result<OperationPlan, 
     let selector = job.filter.selector_of_some()?;
     rate(job.rate)?;
     let letters = matching(context, &selector);
-    let there = |number: &u64| letters.iter().any(|letter| letter.number == *number);
+    let lost = unreadable(context, job.work, &selector);
+    let there = |number: &u64| {
+        letters.iter().any(|letter| letter.number == *number)
+            || lost.iter().any(|letter| letter.number == *number)
+    };
     let absent = selector.numbers().iter().filter(|number| !there(number)).copied().collect();
     let mut subscriptions = context.broker.subscriptions();
     // One whose plugin is gone takes it as well, and keeps it for whoever comes.
     subscriptions.extend(context.broker.orphans());
-    let planned: Vec<PlannedLetter> = letters
+    let mut planned: Vec<PlannedLetter> = letters
         .iter()
         .map(|letter| {
             let own = subscriptions.iter().find(|it| it.id() == letter.subscription);
@@ -53,6 +57,22 @@ pub(crate) fn plan(context: &Context, job: &LetterJob) -> Result<OperationPlan, 
             }
         })
         .collect();
+    planned.extend(lost.into_iter().map(|letter| {
+        PlannedLetter {
+            number: letter.number,
+            mid: String::new(),
+            topic: String::new(),
+            plugin: letter.owner.to_string(),
+            subscription: None,
+            class: UNREADABLE.to_owned(),
+            would: match job.work {
+                LetterWork::Redrive => "refuse",
+                LetterWork::Purge => job.work.verb(),
+            }
+            .to_owned(),
+        }
+    }));
+    planned.sort_by_key(|letter| letter.number);
     Ok(OperationPlan {
         kind: job.work.verb().to_owned(),
         selected: planned.len() as u64,
@@ -68,9 +88,20 @@ pub(crate) fn matching(context: &Context, selector: &Selector) -> Vec<Arc<DeadLe
     all.filter(|letter| selector.accepts(letter)).take(selector.limit()).collect()
 }
 
+/// The letters without a readable message that an operation means. Nobody asks for those to be sent
+/// back unless by their number.
+fn unreadable(context: &Context, work: LetterWork, selector: &Selector) -> Vec<UnreadableLetter> {
+    let all = context.broker.dead_letters().unreadable().into_iter();
+    all.filter(|letter| match work {
+        LetterWork::Purge => selector.accepts_unreadable(letter),
+        LetterWork::Redrive => selector.numbers().contains(&letter.number),
+    })
+    .collect()
+}
+
 /// What an operation goes through. Numbers that were named are among them though there is no such
 /// letter: that is told at the end.
-pub(super) fn selected(context: &Context, selector: &Selector) -> Vec<Named> {
+pub(super) fn selected(context: &Context, work: LetterWork, selector: &Selector) -> Vec<Named> {
     let mut letters: Vec<Named> = matching(context, selector)
         .iter()
         .map(|letter| Named {
@@ -83,6 +114,9 @@ pub(super) fn selected(context: &Context, selector: &Selector) -> Vec<Named> {
     let absent = selector.numbers().iter().filter(|number| known.get(**number).is_none());
     let absent = absent.map(|number| Named { number: *number, died_unix_ns: 0, is_durable: false });
     letters.extend(absent);
+    let lost = unreadable(context, work, selector).into_iter();
+    let lost = lost.map(|it| Named { number: it.number, died_unix_ns: 0, is_durable: true });
+    letters.extend(lost.take(selector.limit().saturating_sub(letters.len())));
     letters.sort_unstable_by_key(|named| named.number);
     letters.dedup_by_key(|named| named.number);
     letters

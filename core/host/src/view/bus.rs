@@ -114,6 +114,8 @@ pub struct DeadLettersView {
     pub overwritten: u64,
     /// Letters that went because of their age, since the host started.
     pub outdated: u64,
+    /// Letters of earlier hosts whose message cannot be read.
+    pub unreadable: u64,
 }
 
 /// Answer to a publish (P-3).
@@ -182,6 +184,17 @@ pub struct DeadLetterView {
     pub at: String,
     /// The latest failures, oldest first.
     pub history: Vec<FailureRecord>,
+}
+
+/// A dead letter whose message cannot be read any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadableView {
+    /// Its number.
+    pub number: u64,
+    /// Plugin that owned the subscription; empty where that is lost as well.
+    pub plugin: String,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 /// One failed attempt.

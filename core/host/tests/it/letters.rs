@@ -2,6 +2,7 @@
 
 use patchbay_host::{LetterFilter, LetterJob, LetterWork, view::OperationView};
 use patchbay_testkit::eventually;
+use serde_json::json;
 
 use crate::rig::{LONG, Plan, Plugin, Rig, assert_balanced};
 
@@ -120,5 +121,37 @@ async fn a_slow_operation_can_be_cancelled_and_what_it_did_stays_done() {
     let ended = over(&rig, &begun);
     assert_eq!(ended.state, "cancelled");
     assert_eq!(rig.host.dead_letters().len() as u64, 60 - ended.done);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_care_of_the_dead_hears_of_each_once_and_not_of_what_dies_there() {
+    let plan = Plan::new();
+    plan.enable(&Plugin::new("echo", "1.0.0"));
+    let topics = json!([{"topic": "$PB.dead.echo"}]);
+    plan.enable(&Plugin::new("keeper", "2.0.0").with("subscriptions", topics));
+    let rig = plan.start().await;
+    let mut dead = rig.host.tap("$PB.dead.>", 10).expect("a valid pattern");
+    for number in 1..=2_u64 {
+        rig.publish("in.echo", "fail").await;
+        let told = tokio::time::timeout(LONG, dead.next()).await.expect("in time");
+        let (message, missed) = told.expect("the host runs");
+        // The keeper fails as well: were that told, it would come in between.
+        assert_eq!((&*message.topic, missed), ("$PB.dead.echo", 0));
+        assert_eq!((&*message.payload, message.hops), (&b"fail"[..], 1));
+        let said = |name: &str| {
+            let found = message.headers.iter().find(|(header, _)| header == name);
+            found.map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        assert_eq!(said("Patchbay-Dead-Class"), "failed");
+        assert_eq!(said("Patchbay-Dead-Reason"), "told to fail");
+        assert_eq!(said("Patchbay-Dead-Topic"), "in.echo");
+        assert_eq!(said("Patchbay-Dead-Plugin"), "echo");
+        assert_eq!(said("Patchbay-Dead-Version"), "1.0.0");
+        rig.ledger_until("keeper", |row| row.dead == number).await;
+    }
+    let letters = rig.host.dead_letters();
+    let kinds: Vec<_> = letters.iter().map(|it| (&*it.plugin, &*it.class)).collect();
+    assert_eq!(kinds, [("echo", "failed"), ("keeper", "terminal")].repeat(2));
     rig.end().await;
 }

@@ -15,6 +15,7 @@ use crate::{
     context::Context,
     failure::{Exit, Failure},
     output::{Rows, note},
+    verbs::fresh_key,
 };
 
 /// Period at which a short operation is asked after; a longer one is asked less often.
@@ -32,7 +33,7 @@ struct Work {
 }
 
 pub(super) async fn run(context: &Context, verb: &str, args: WorkArgs) -> Result<(), Failure> {
-    let WorkArgs { numbers, filter, all, rate, dry_run, no_wait } = args;
+    let WorkArgs { numbers, filter, all, rate, dry_run, no_wait, key } = args;
     let select = LetterFilter {
         numbers,
         plugin: filter.plugin,
@@ -54,7 +55,8 @@ pub(super) async fn run(context: &Context, verb: &str, args: WorkArgs) -> Result
         let plan: OperationPlan = context.client.send(&path, &work).await?;
         return context.output.show(&plan, told_plan);
     }
-    let mut operation: OperationView = context.client.send(&path, &work).await?;
+    let mut operation: OperationView =
+        context.client.send_once(&path, &work, &fresh_key(key)).await?;
     if no_wait {
         return context.output.show(&operation, |it| {
             format!("operation {} is running: `patchbay operation show {0}`", it.id)
