@@ -6,7 +6,8 @@
 #   ./scripts/chaos.sh --budget 8h             as long as that: 90s, 45m, 8h
 #   ./scripts/chaos.sh --only kill             one kind (kill, poison, fault, ending, late, ring, slow,
 #                                              delays, full, power; churn and deaths, random
-#                                              transitions; simulation, without a host)
+#                                              transitions; without a host: simulation, states of a
+#                                              crash, flips of bits, errors of the system)
 #   ./scripts/chaos.sh --only kill --seed 7 --rounds 200     one run, again
 #
 # Needs Rust and a C compiler; `full` and `power` mount small file systems where that is allowed, in
@@ -18,13 +19,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 declare -A TEST=(
     [kill]=kill:: [poison]=poison:: [fault]=fault:: [ending]=ending::a_handler [late]=ending::an_answer
     [ring]=flow::a_ring [slow]=flow::a_slow [delays]=flow::a_hundred [full]=full:: [power]=power::
-    [simulation]=on_every_seed [churn]=churn::random [deaths]=churn::killed::a_host
+    [simulation]=on_every_seed [states]=crash_states:: [flips]=a_flipped_bit [errors]=failures:: [churn]=churn::random [deaths]=churn::killed::a_host
 )
 declare -A ROUNDS=(
     [kill]=200 [poison]=5 [fault]=9 [ending]=5 [late]=5 [ring]=5 [slow]=5 [delays]=1 [full]=20 [power]=20
-    [simulation]=20000 [churn]=2000 [deaths]=60
+    [simulation]=20000 [states]=200000 [flips]=20000 [errors]=16 [churn]=2000 [deaths]=60
 )
-KINDS=(simulation kill poison fault ending late ring slow delays full power churn deaths)
+KINDS=(simulation states flips errors kill poison fault ending late ring slow delays full power churn deaths)
 
 usage() { sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { printf 'error: %s\n' "$1" >&2; usage >&2; exit 2; }
@@ -57,6 +58,7 @@ if [ -n "$SEED" ]; then
 fi
 
 cargo test --locked -p patchbay --test chaos -p patchbay-model --test simulation --no-run
+cargo test --locked -p patchbay-journal --test it --no-run
 declare -A REACHED=()
 OUT=$(mktemp)
 END=$((SECONDS + BUDGET)) FAILED=0 BEGUN=0
@@ -81,6 +83,7 @@ while :; do
         tests=(-p patchbay --test chaos)
         case $kind in
         simulation) tests=(-p patchbay-model --test simulation) ;;
+        states | flips | errors) tests=(-p patchbay-journal --test it) ;;
         churn | deaths) tests=(-p patchbay-host --test it) ;;
         esac
         if PATCHBAY_CHAOS_SEED=$seed PATCHBAY_CHAOS_ROUNDS=$rounds \

@@ -1,7 +1,8 @@
 //! Where deliveries end, what happens when that is full, and the way back.
 
 use patchbay_bus::{
-    BrokerConfig, DeadLetterConfig, DropReason, Park, RedriveError, Taken, Verdict, WhenFull,
+    BrokerConfig, DeadCause, DeadLetterConfig, DropReason, Fault, FaultClass, Outgoing, Park,
+    RedriveError, Split, Taken, Verdict, WhenFull,
 };
 
 use crate::support::*;
@@ -142,18 +143,13 @@ fn a_removed_subscription_counts_what_it_drops_now_and_later() {
 fn what_dies_while_it_tells_of_a_dead_letter_stays_there() {
     let mut rig = Rig::new();
     let keeper = subscribe(&rig.broker, "$PB.dead.*", |spec| spec.retry.max_failures = 0);
-    keeper.set_split(patchbay_bus::Split::all(1));
+    keeper.set_split(Split::all(1));
     let outgoing = Outgoing { topic: "$PB.dead.echo", payload: b"a", ..Outgoing::default() };
     let fault = Fault { class: FaultClass::Transient, text: "no".into() };
-    for verdict in [Verdict::Failed("no".into()), Verdict::Fault(fault)] {
-        rig.publisher.publish(outgoing).unwrap();
-        drain(&mut seat(&keeper, 1), |_| {
-            Some(match &verdict {
-                Verdict::Failed(reason) => Verdict::Failed(reason.clone()),
-                _ => Verdict::Fault(Fault { class: FaultClass::Transient, text: "no".into() }),
-            })
-        });
-    }
+    rig.publisher.publish(outgoing).unwrap();
+    drain(&mut seat(&keeper, 1), fail);
+    rig.publisher.publish(outgoing).unwrap();
+    drain(&mut seat(&keeper, 1), |_| Some(Verdict::Fault(fault.clone())));
     let letters = rig.broker.dead_letters().after(0, 9);
     assert_eq!(letters.len(), 2);
     for letter in letters {

@@ -9,6 +9,13 @@ use patchbay_journal::{
 pub(crate) const NOW: Moment =
     Moment { unix_ns: 1_700_000_000_000_000_000, mono_ns: 1_000_000_000 };
 
+/// How much, and from which seed on: small figures for every change, others where `scripts/chaos.sh`
+/// says so.
+pub(crate) fn asked(first: u64, rounds: u64) -> (u64, u64) {
+    let set = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    (set("PATCHBAY_FIRST_SEED").unwrap_or(first), set("PATCHBAY_SEEDS").unwrap_or(rounds).max(1))
+}
+
 /// Appends when there is room, as whoever may wait does.
 pub(crate) fn append(journal: &Journal, record: &Record<'_>) -> Position {
     let mut room = journal.wanting(1000);

@@ -239,7 +239,7 @@ fn a_death_in_a_version_on_trial_is_not_charged_to_its_message_which_is_run_alon
         let mut seat = seat(&subscription, 1);
         assert_eq!(seat.take(9, Park::No), Taken::Batch(1), "alone, however often it was");
         let delivery = &seat.deliveries()[0];
-        assert_eq!((text(delivery), delivery.attempt()), ("a".into(), attempt));
+        assert_eq!((text(delivery), delivery.attempt()), ("a", attempt));
         let found = life.broker.whereabouts(delivery.message().id());
         assert_eq!((found[0].attempts, found[0].failures), (attempt, 0));
         seat.begin(0);
