@@ -1,10 +1,5 @@
 //! The memory of one message.
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::{
-    asm,
-    x86_64::{_MM_HINT_T0, _mm_prefetch},
-};
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
     ptr::{self, NonNull, addr_of, addr_of_mut},
@@ -14,7 +9,10 @@ use std::{
 
 use patchbay_abi as abi;
 
-use crate::home::Home;
+use crate::{
+    home::Home,
+    near::{LINE, to_read, to_write},
+};
 
 /// Bytes of topic, key, headers and payload that need no allocation of their own.
 pub(crate) const INLINE: usize = 336;
@@ -22,10 +20,16 @@ pub(crate) const INLINE: usize = 336;
 pub(crate) const BUNDLE: usize = INLINE / size_of::<*mut Envelope>();
 /// What the region and the payload inside it are aligned to.
 pub(crate) const ALIGN: usize = 8;
+/// Regions of their own have a multiple of this size, so that they fit the next message as well.
+const STEP: usize = 512;
+/// Largest region that stays with its envelope: a message of 4 KiB, with its topic and headers.
+const KEPT: usize = 4096 + 2 * STEP;
 
-/// Lines of an envelope that are written for every message, its region aside.
-#[cfg(target_arch = "x86_64")]
-const HEAD_LINES: usize = 3;
+/// The line that counts and links: the last of those that are written for every message, its region
+/// aside.
+const COUNTS: usize = 2;
+/// Lines of a region with a few headers and their texts, which begins on the one that counts.
+const TEXTS: usize = 2;
 
 /// One message: what a library sees, and what the host keeps beside it.
 ///
@@ -37,20 +41,21 @@ pub(crate) struct Envelope {
     /// Must stay first: a pointer to the envelope is a pointer to this.
     pub(crate) abi: abi::Message,
     pub(crate) key_hash: u64,
+    /// The envelope whose payload this one shows, holding one reference of it; null when its own.
+    pub(crate) base: *mut Envelope,
     /// A word of the bus, which may be written while it is shared.
     pub(crate) mark: AtomicU64,
     pub(crate) refs: AtomicU32,
-    /// Bytes that count against limits: topic, key, headers, payload.
+    /// Bytes that count against limits: topic, key, headers, payload. In the head of a bundle: how many
+    /// others it holds.
     pub(crate) size: u32,
     /// The head of the next bundle on its way home.
     pub(crate) next: *mut Envelope,
     pub(crate) home: *const Home,
-    /// A region that did not fit `inline`, of `big_len` bytes; null when there is none.
+    /// A region for what does not fit `inline`, of `big_len` bytes; null when there is none. It stays
+    /// for the next message if it is not too large, and goes when that one does not need it.
     pub(crate) big: *mut u8,
-    /// In the head of a bundle: how many others it holds.
     pub(crate) big_len: usize,
-    /// The envelope whose payload this one shows, holding one reference of it; null when its own.
-    pub(crate) base: *mut Envelope,
     pub(crate) inline: Region,
 }
 
@@ -82,46 +87,93 @@ impl Envelope {
     /// # Safety
     /// It came from [`Envelope::allocate`], the caller owns it alone, and it was emptied.
     pub(crate) unsafe fn free(envelope: *mut Envelope) {
-        // SAFETY: the layout it was allocated with; nothing inside needs dropping once emptied.
-        unsafe { dealloc(envelope.cast::<u8>(), Envelope::LAYOUT) }
+        // SAFETY: owned alone; the layout it was allocated with. Nothing else inside needs dropping.
+        unsafe {
+            Envelope::drop_big(envelope);
+            dealloc(envelope.cast::<u8>(), Envelope::LAYOUT);
+        }
     }
 
-    /// The region for `len` bytes: inline, or a box that the envelope owns from now on.
+    /// The region for `len` bytes: inline, or one that the envelope owns besides.
     ///
     /// # Safety
     /// The caller owns the envelope alone, and it was emptied.
+    #[inline]
     pub(crate) unsafe fn region(envelope: *mut Envelope, len: usize) -> *mut u8 {
-        if len <= INLINE {
+        // SAFETY: owned alone by the caller.
+        let (big, has) = unsafe { ((*envelope).big, (*envelope).big_len) };
+        if len <= INLINE && big.is_null() {
             // SAFETY: a place inside an envelope that the caller owns; no reference is made.
             return unsafe { addr_of_mut!((*envelope).inline).cast::<u8>() };
         }
+        if len > INLINE && len <= has {
+            return big;
+        }
+        // SAFETY: passed on.
+        unsafe { Envelope::other_region(envelope, len) }
+    }
+
+    /// The same where there is none yet, or another one.
+    ///
+    /// # Safety
+    /// As for [`Envelope::region`].
+    #[cold]
+    unsafe fn other_region(envelope: *mut Envelope, len: usize) -> *mut u8 {
+        // SAFETY: passed on.
+        unsafe { Envelope::drop_big(envelope) };
+        if len <= INLINE {
+            // SAFETY: as in `region`.
+            return unsafe { addr_of_mut!((*envelope).inline).cast::<u8>() };
+        }
+        let len = len.checked_next_multiple_of(STEP).unwrap_or(len);
         let layout = Envelope::big_layout(len);
         // SAFETY: `len` is above `INLINE`, so not zero.
         let big = unsafe { alloc_zeroed(layout) };
         if big.is_null() {
             handle_alloc_error(layout)
         }
-        // SAFETY: the caller owns the envelope alone.
+        // SAFETY: the caller owns the envelope alone, whose home lives as long as one is out.
         unsafe {
             addr_of_mut!((*envelope).big).write(big);
             addr_of_mut!((*envelope).big_len).write(len);
+            if len <= KEPT {
+                (*(*envelope).home).charge(len);
+            }
         }
         big
     }
 
-    /// Gives up what an envelope owns besides itself, and returns the base whose reference the
-    /// caller has to give back now.
+    /// # Safety
+    /// The caller owns the envelope alone, and its home lives.
+    unsafe fn drop_big(envelope: *mut Envelope) {
+        // SAFETY: owned alone by the caller; `big` and `big_len` were set together by `other_region`
+        // from the allocation freed here.
+        unsafe {
+            let (big, len) = ((*envelope).big, (*envelope).big_len);
+            if big.is_null() {
+                return;
+            }
+            dealloc(big, Envelope::big_layout(len));
+            addr_of_mut!((*envelope).big).write(ptr::null_mut());
+            addr_of_mut!((*envelope).big_len).write(0);
+            if len <= KEPT {
+                (*(*envelope).home).refund(len);
+            }
+        }
+    }
+
+    /// Gives up what an envelope owns and the next message has no use for, and returns the base whose
+    /// reference the caller has to give back now.
     ///
     /// # Safety
-    /// The caller owns the envelope alone.
+    /// The caller owns the envelope alone, and its home lives.
     pub(crate) unsafe fn empty(envelope: *mut Envelope) -> *mut Envelope {
-        // SAFETY: owned alone by the caller, so reading and writing its fields races with nobody;
-        // `big` and `big_len` were set together by `region` from the allocation freed here.
+        // SAFETY: owned alone by the caller, so reading and writing its fields races with nobody; a home
+        // lives as long as one of its envelopes is out.
         unsafe {
-            let big = addr_of!((*envelope).big).read();
-            if !big.is_null() {
-                dealloc(big, Envelope::big_layout(addr_of!((*envelope).big_len).read()));
-                addr_of_mut!((*envelope).big).write(ptr::null_mut());
+            let len = (*envelope).big_len;
+            if len > 0 && (len > KEPT || (*(*envelope).home).keeps_too_much()) {
+                Envelope::drop_big(envelope);
             }
             let base = addr_of!((*envelope).base).read();
             if !base.is_null() {
@@ -136,10 +188,10 @@ impl Envelope {
     /// # Safety
     /// The caller owns the envelope alone, and it was emptied.
     pub(crate) unsafe fn lead(envelope: *mut Envelope, next: *mut Envelope) {
-        // SAFETY: owned alone; emptied, so there is no box that `big_len` would belong to.
+        // SAFETY: owned alone; emptied, so its size says nothing.
         unsafe {
             addr_of_mut!((*envelope).next).write(next);
-            addr_of_mut!((*envelope).big_len).write(0);
+            addr_of_mut!((*envelope).size).write(0);
         }
     }
 
@@ -150,8 +202,8 @@ impl Envelope {
     pub(crate) unsafe fn join(head: *mut Envelope, envelope: *mut Envelope) {
         // SAFETY: owned alone, and the region has room for `BUNDLE` addresses, aligned as they are.
         unsafe {
-            let others = addr_of_mut!((*head).big_len);
-            Envelope::bundle(head).add(others.read()).write(envelope);
+            let others = addr_of_mut!((*head).size);
+            Envelope::bundle(head).add(others.read() as usize).write(envelope);
             others.write(others.read() + 1);
         }
     }
@@ -162,7 +214,10 @@ impl Envelope {
     /// The caller owns the bundle, and does not use the slice longer than its head is emptied.
     pub(crate) unsafe fn others<'a>(head: *mut Envelope) -> &'a [*mut Envelope] {
         // SAFETY: `join` wrote that many addresses there.
-        unsafe { slice::from_raw_parts(Envelope::bundle(head), addr_of!((*head).big_len).read()) }
+        unsafe {
+            let others = addr_of!((*head).size).read() as usize;
+            slice::from_raw_parts(Envelope::bundle(head), others)
+        }
     }
 
     /// # Safety
@@ -173,25 +228,45 @@ impl Envelope {
         unsafe { addr_of_mut!((*head).inline).cast::<*mut Envelope>() }
     }
 
-    /// Brings what is written of every message near, for somebody who writes it (or only reads it, but
-    /// for the line that counts) soon, as far as the machine can be told. It waits for nothing.
+    /// Brings the head near, for somebody who reads it soon and gives up a reference.
     #[inline]
-    pub(crate) fn fetch<const TO_WRITE: bool>(envelope: *const Envelope) {
-        #[cfg(target_arch = "x86_64")]
-        for line in 0..HEAD_LINES {
-            let at = envelope.cast::<i8>().wrapping_add(line * 64);
-            // SAFETY: hints: they read and write nothing that a program can see, wherever they
-            // point. A processor that does not know the first one takes it for nothing.
-            unsafe {
-                if TO_WRITE || line == HEAD_LINES - 1 {
-                    asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags));
-                } else {
-                    _mm_prefetch::<_MM_HINT_T0>(at);
-                }
-            }
+    pub(crate) fn fetch(envelope: *const Envelope) {
+        (0..COUNTS).for_each(|line| to_read(Envelope::line(envelope, line)));
+        to_write(Envelope::line(envelope, COUNTS));
+    }
+
+    /// If it is derived: brings near what it shows of its own, and of the other one the beginning of
+    /// the payload and the line that counts.
+    ///
+    /// # Safety
+    /// A live envelope.
+    #[inline]
+    pub(crate) unsafe fn fetch_derived(envelope: *const Envelope) {
+        // SAFETY: alive; both are only read while it is shared.
+        let (base, payload) = unsafe { ((*envelope).base, (*envelope).abi.payload.ptr) };
+        if !base.is_null() {
+            to_write(Envelope::line(base, COUNTS));
+            to_read(payload);
+            (1..=TEXTS).for_each(|line| to_read(Envelope::line(envelope, COUNTS + line)));
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = envelope;
+    }
+
+    /// Brings the first `bytes` near, for somebody who writes them soon.
+    #[inline]
+    pub(crate) fn fetch_to_write(envelope: *const Envelope, bytes: usize) {
+        let lines = bytes.div_ceil(LINE).min(size_of::<Envelope>() / LINE);
+        (0..lines).for_each(|line| to_write(Envelope::line(envelope, line)));
+    }
+
+    #[inline]
+    fn line(envelope: *const Envelope, line: usize) -> *const u8 {
+        envelope.cast::<u8>().wrapping_add(line * LINE)
+    }
+
+    /// How many bytes a region of `len` ends behind the beginning of its envelope, if it is inline.
+    #[inline]
+    pub(crate) fn bytes_with(len: usize) -> usize {
+        std::mem::offset_of!(Envelope, inline) + len
     }
 
     fn big_layout(len: usize) -> Layout {

@@ -2,10 +2,13 @@
 
 use std::{
     ptr::{self, NonNull},
-    sync::atomic::{AtomicIsize, AtomicPtr, Ordering::*},
+    sync::atomic::{AtomicIsize, AtomicPtr, AtomicUsize, Ordering::*},
 };
 
 use crate::envelope::Envelope;
+
+/// Most bytes of regions that stay with the envelopes of one slab, whatever was out at a time.
+const KEPT_ALL: usize = 4 << 20;
 
 /// The returned envelopes of one slab. On a line of its own: every lane writes it.
 #[repr(align(128))]
@@ -15,7 +18,13 @@ pub(crate) struct Home {
     /// Envelopes still out. Counted only after the slab is gone: the slab adds what is missing,
     /// returners subtract. Zero is reached once, by whoever then frees the home.
     out: AtomicIsize,
+    kept: Kept,
 }
+
+/// Bytes of the regions of a home's envelopes that may stay with them. On a line of its own: every
+/// lane reads it for every larger message, and it is written when a region is made or freed.
+#[repr(align(128))]
+struct Kept(AtomicUsize);
 
 /// What stands in `returned` when nobody pops any more. Never dereferenced.
 fn closed() -> *mut Envelope {
@@ -27,8 +36,34 @@ fn closed() -> *mut Envelope {
 impl Home {
     /// A home on the heap; freed by [`Home::close`] or by the last [`Home::give_back`] after it.
     pub(crate) fn create() -> *const Home {
-        let home = Home { returned: AtomicPtr::new(ptr::null_mut()), out: AtomicIsize::new(0) };
+        let home = Home {
+            returned: AtomicPtr::new(ptr::null_mut()),
+            out: AtomicIsize::new(0),
+            kept: Kept(AtomicUsize::new(0)),
+        };
         Box::into_raw(Box::new(home))
+    }
+
+    /// An envelope has a region of so many bytes, which may stay with it.
+    pub(crate) fn charge(&self, bytes: usize) {
+        self.kept.0.fetch_add(bytes, Relaxed);
+    }
+
+    /// It was freed.
+    pub(crate) fn refund(&self, bytes: usize) {
+        self.kept.0.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Bytes of regions that may stay.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.0.load(Relaxed)
+    }
+
+    /// Whether regions are freed that could stay.
+    #[inline]
+    pub(crate) fn keeps_too_much(&self) -> bool {
+        self.kept.0.load(Relaxed) > KEPT_ALL
     }
 
     /// Everything that came back, as a list of bundles.

@@ -7,7 +7,8 @@
 //! others, which are not touched, and all bundles are pushed to the home with one compare-exchange.
 //! The publisher takes everything that came home with one swap when its private list is empty, and
 //! has its envelopes fetched from the other core before it needs them. There is no ABA: bundles are
-//! pushed, but only ever popped whole.
+//! pushed, but only ever popped whole. What does not fit an envelope has a region of its own, which
+//! stays for the next message, within a bound.
 //!
 //! **Absent on purpose.** No topic rules, no limits, no clock: the bus checks before it drafts. No
 //! mutation after [`Draft::freeze`]. This is one of the few crates with `unsafe` code; it knows
@@ -18,11 +19,13 @@ mod envelope;
 mod home;
 mod key;
 mod message;
+mod near;
 mod reaper;
 mod slab;
 
 pub use draft::Draft;
 pub use message::{FanOut, Headers, Message};
+pub use near::fetch_to_write;
 pub use reaper::Reaper;
 pub use slab::{Parts, Slab};
 

@@ -1,6 +1,11 @@
 //! A counted reference to an immutable message.
 
-use std::{fmt, mem, ptr::NonNull, slice, str, sync::atomic::Ordering::*};
+use std::{
+    fmt, mem,
+    ptr::NonNull,
+    slice, str,
+    sync::atomic::{Ordering::*, fence},
+};
 
 use patchbay_abi as abi;
 
@@ -184,7 +189,15 @@ impl Message {
     /// Brings the message near, for somebody who reads it soon. It waits for nothing.
     #[inline]
     pub fn fetch(&self) {
-        Envelope::fetch::<false>(self.0.as_ptr());
+        Envelope::fetch(self.0.as_ptr());
+    }
+
+    /// If it was derived: brings near what it shows of the other one, for somebody who reads it soon.
+    /// The message itself should be near.
+    #[inline]
+    pub fn fetch_derived(&self) {
+        // SAFETY: alive by our reference.
+        unsafe { Envelope::fetch_derived(self.0.as_ptr()) }
     }
 
     /// What a library reads. Valid while a reference is held.
@@ -250,8 +263,18 @@ impl Clone for Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        // SAFETY: our one reference is given up.
-        unsafe { Reaper::new().put_raw(self.0.as_ptr()) }
+        // SAFETY: our one reference keeps it alive until it is given up below.
+        let refs = unsafe { &(*self.0.as_ptr()).refs };
+        // A sole owner is the only one who could raise the count.
+        if refs.load(Acquire) != 1 && refs.fetch_sub(1, Release) != 1 {
+            return;
+        }
+        fence(Acquire);
+        // SAFETY: the last reference was ours; it counts again, so that it is given up there.
+        unsafe {
+            refs.store(1, Relaxed);
+            Reaper::new().put_raw(self.0.as_ptr());
+        }
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Slab {
     /// Bundles that came home and are not opened.
     bundles: *mut Envelope,
     made: usize,
+    /// Bytes of an envelope that the last message took: as many will be written of the next.
+    written: usize,
 }
 
 // SAFETY: all envelopes here are owned, and the home is shared by atomics only.
@@ -61,7 +63,13 @@ impl Slab {
     /// An empty slab; the first message makes the first envelopes.
     #[must_use]
     pub fn new() -> Slab {
-        Slab { home: Home::create(), ready: Vec::new(), bundles: ptr::null_mut(), made: 0 }
+        Slab {
+            home: Home::create(),
+            ready: Vec::new(),
+            bundles: ptr::null_mut(),
+            made: 0,
+            written: 0,
+        }
     }
 
     /// How many envelopes this slab has made so far. It stops growing when as many come home as go
@@ -69,6 +77,13 @@ impl Slab {
     #[must_use]
     pub fn made(&self) -> usize {
         self.made
+    }
+
+    /// Bytes of the regions that stay, or may stay, with its envelopes.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        // SAFETY: the slab keeps its home alive.
+        unsafe { &*self.home }.kept()
     }
 
     /// A message with room for a payload.
@@ -90,6 +105,7 @@ impl Slab {
         // does not overlap what the caller can borrow. Filled, with one reference.
         unsafe {
             let room = fill(envelope, parts, payload.len());
+            self.note(envelope, parts);
             ptr::copy_nonoverlapping(payload.as_ptr(), room.as_ptr(), payload.len());
             Message::from_envelope(envelope)
         }
@@ -106,6 +122,7 @@ impl Slab {
         // taken here is given back when this envelope is emptied.
         unsafe {
             fill(envelope, parts, 0);
+            self.note(envelope, parts);
             let owner = if (*shared).base.is_null() { shared } else { (*shared).base };
             (*owner).refs.fetch_add(1, Relaxed);
             addr_of_mut!((*raw).base).write(owner);
@@ -116,12 +133,22 @@ impl Slab {
         }
     }
 
+    /// # Safety
+    /// Filled with these parts, and owned alone.
+    #[inline]
+    unsafe fn note(&mut self, envelope: NonNull<Envelope>, parts: &Parts<'_>) {
+        let headers = parts.headers.len() * size_of::<abi::Header>();
+        // SAFETY: filled, so it has a size.
+        self.written =
+            unsafe { Envelope::bytes_with((*envelope.as_ptr()).size as usize + headers) };
+    }
+
     #[inline]
     fn take(&mut self) -> NonNull<Envelope> {
         let Some(envelope) = self.ready.pop() else { return self.refill() };
         // It was another core's: its lines are on their way when it is wanted.
         if let Some(soon) = self.ready.len().checked_sub(AHEAD).and_then(|at| self.ready.get(at)) {
-            Envelope::fetch::<true>(soon.as_ptr());
+            Envelope::fetch_to_write(soon.as_ptr(), self.written);
         }
         envelope
     }
@@ -142,8 +169,8 @@ impl Slab {
             let soon = self.ready.len().saturating_sub(AHEAD);
             self.ready[soon..]
                 .iter()
-                .for_each(|envelope| Envelope::fetch::<true>(envelope.as_ptr()));
-            Envelope::fetch::<true>(self.bundles);
+                .for_each(|envelope| Envelope::fetch_to_write(envelope.as_ptr(), self.written));
+            Envelope::fetch_to_write(self.bundles, self.written);
             return head;
         }
         for _ in 1..GROWTH {

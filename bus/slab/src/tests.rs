@@ -51,6 +51,43 @@ fn payloads_of_every_size_around_the_inline_region_survive() {
 }
 
 #[test]
+fn a_larger_message_finds_the_room_of_one_before_it() {
+    let mut slab = Slab::new();
+    let mut turn = |len| {
+        let payload = vec![len as u8; len];
+        for _ in 0..2 * slab.made().max(64) {
+            let message = slab.message(&parts("t", &[]), &payload);
+            assert_eq!(message.payload(), payload);
+        }
+        slab.kept()
+    };
+    let kept = turn(1000);
+    assert_eq!(kept, 64 * 1024, "one for each envelope");
+    assert_eq!(turn(700), kept, "there is room for less");
+    assert_eq!(turn(4096), 64 * 4608, "another one for more");
+    assert_eq!(turn(300), 0, "what is small lies in the envelope");
+}
+
+#[test]
+fn what_stays_with_envelopes_is_bounded_and_goes_when_it_is_not_needed() {
+    let mut slab = Slab::new();
+    let kept = |slab: &Slab| slab.kept();
+    // Each larger than what may stay, then more of them than may stay together.
+    let all: Vec<_> = (0..8).map(|_| slab.message(&parts("t", &[]), &[1; 100_000])).collect();
+    drop(all);
+    assert_eq!(kept(&slab), 0);
+    let all: Vec<_> = (0..4000).map(|_| slab.message(&parts("t", &[]), &[1; 2000])).collect();
+    let (made, out) = (slab.made(), kept(&slab));
+    assert_eq!(out, 4000 * 2048, "what is out has no bound");
+    drop(all);
+    let stays = kept(&slab);
+    assert!(stays > 0 && stays <= 4 << 20, "{stays} bytes stay");
+    let all: Vec<_> = (0..made).map(|_| slab.message(&parts("t", &[]), &[1; 10])).collect();
+    assert_eq!((kept(&slab), slab.made()), (0, made));
+    drop(all);
+}
+
+#[test]
 fn a_derived_message_shares_the_payload_and_keeps_its_base_alive() {
     let mut slab = Slab::new();
     let mut other = Slab::new();
