@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 
 pub(crate) use self::admit::Patience;
 use self::{
-    admit::{Admission, Start},
+    admit::{Admission, Start, fetch},
     cache::RouteCache,
     pending::Release,
 };
@@ -145,6 +145,8 @@ impl Publisher {
         if route.level != Level::Memory {
             return self.publish_on_terms(&outgoing, hops);
         }
+        // They are on their way while the message is made.
+        fetch(route);
         let message = self.slab.message(&parts, outgoing.payload);
         let admission = Admission {
             broker: &self.broker,

@@ -22,6 +22,7 @@ pub(crate) mod inbox;
 pub(crate) mod intake;
 mod keyed;
 mod look;
+mod near;
 pub(crate) mod recall;
 pub(crate) mod refill;
 pub(crate) mod room;

@@ -29,7 +29,7 @@ pub(crate) const SEATS_MAX: usize = 63;
 /// The publishers' side of a subscription.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    state: Mutex<InboxState>,
+    pub(super) state: Mutex<InboxState>,
     /// Publishers that wait for room.
     pub(super) room: Condvar,
     pub(super) limits: QueueLimits,
@@ -276,7 +276,7 @@ impl InboxState {
         }
         self.buffer_bytes += delivery.size();
         let fresh = self.buffer.is_empty();
-        self.buffer.push(delivery);
+        self.put(delivery);
         if fresh { self.nudge() } else { Nudge::default() }
     }
 

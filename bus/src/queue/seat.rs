@@ -155,6 +155,9 @@ impl Seat {
         if let Some(soon) = self.hand.current.get(position + AHEAD) {
             soon.message().fetch();
         }
+        if let Some(next) = self.hand.current.get(position + AHEAD / 2) {
+            next.message().fetch_derived();
+        }
         let key = delivery.key_hash();
         if !self.blocked.is_empty() && key != 0 && self.blocked.contains(&key) {
             return self.pass(position, Outcome::Skipped);

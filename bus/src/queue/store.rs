@@ -2,7 +2,7 @@
 //!
 //! Counts are those of the containers; bytes are counted when a delivery enters or leaves.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use super::{
     keyed::{Keyed, VIRTUAL_LANES},
@@ -113,6 +113,37 @@ impl Store {
             match &mut self.keyed {
                 Some(keyed) => keyed.add(delivery, split),
                 None => self.ready[split.route(&delivery)].push_back(delivery),
+            }
+        }
+    }
+
+    /// Whether nothing that waits for seats of that part has to go before what is new.
+    #[inline]
+    pub(crate) fn is_open_to(&self, part: usize) -> bool {
+        self.keyed.is_none() && self.ready[part].is_empty()
+    }
+
+    /// New deliveries, from the inbox, for a seat of a part that [`is_open_to`](Store::is_open_to)
+    /// them: up to `limit` go straight to its window and are never counted here.
+    pub(crate) fn hand_over(
+        &mut self,
+        stage: &mut Vec<Delivery>,
+        (part, limit): (usize, usize),
+        window: &mut Vec<Delivery>,
+        split: &Split,
+    ) {
+        if split.generations().len() == 1 {
+            let rest = stage.drain(limit.min(stage.len())..);
+            self.ready[0].extend(rest.inspect(|delivery| self.bytes += delivery.size()));
+            return mem::swap(stage, window);
+        }
+        for delivery in stage.drain(..) {
+            let to = split.route(&delivery);
+            if to == part && window.len() < limit {
+                window.push(delivery);
+            } else {
+                self.bytes += delivery.size();
+                self.ready[to].push_back(delivery);
             }
         }
     }
@@ -240,7 +271,7 @@ impl Store {
         if self.delayed() == 0 {
             return;
         }
-        let mut wheel = std::mem::replace(&mut self.wheel, Wheel::new(now_ns));
+        let mut wheel = mem::replace(&mut self.wheel, Wheel::new(now_ns));
         wheel.expire(now_ns, |delivery| {
             if delivery.budgeted() {
                 self.starved.push_back(delivery);
@@ -328,7 +359,7 @@ impl Store {
 
     /// Forgets which keys are held. It is empty.
     pub(crate) fn reset(&mut self, order: Order) {
-        let now = std::mem::replace(&mut self.wheel, Wheel::new(0));
+        let now = mem::replace(&mut self.wheel, Wheel::new(0));
         *self = Store { wheel: now, ..Store::new(order, 0) };
     }
 

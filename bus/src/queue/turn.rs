@@ -212,13 +212,16 @@ impl Desk {
                     self.add_later(&mut later);
                     break;
                 }
+                Visit::Staged if peers == 1 && self.store.is_open_to(part) => {
+                    self.store.hand_over(stage, (part, limit), window, &self.split);
+                }
                 Visit::Staged => self.sort_in(stage),
                 Visit::Empty => {}
             }
             self.add_later(&mut later);
             let waiting = self.store.waiting(part);
             let n = if peers > 1 { limit.min((waiting / peers).max(SHARE_MIN)) } else { limit };
-            self.store.pick(part, n, window, &mut lanes);
+            self.store.pick(part, n - window.len(), window, &mut lanes);
             // All that was there may belong to others or wait for a held key: sleep only after a
             // visit that said so.
             if !window.is_empty() || limit == 0 || visit == Visit::Empty && is_idle {

@@ -7,6 +7,7 @@ mod admission;
 mod cutover;
 mod dead_letters;
 mod durable;
+mod fan_out;
 mod forwarding;
 mod order;
 mod outcomes;
