@@ -144,6 +144,17 @@ impl LaneSource for FeedSource<'_> {
         }
     }
 
+    #[inline]
+    fn acknowledge(&mut self, token: u64) {
+        if !self.observer.is_idle() {
+            return self.complete(token, loader::Outcome::Ack(None));
+        }
+        self.feed.acknowledge(Token::from_raw(token));
+        if let Some(record) = &mut self.record {
+            record.end(token);
+        }
+    }
+
     fn next_op(&mut self) -> loader::NextOp {
         match self.feed.next_op() {
             pool::NextOp::Call(call) => {
@@ -193,6 +204,7 @@ impl LaneSource for FeedSource<'_> {
 }
 
 /// What a delivery's outcome means to the bus.
+#[inline]
 fn settled(outcome: loader::Outcome) -> pool::Outcome {
     let fault = |class, text| Verdict::Fault(Fault { class, text }).into();
     match outcome {

@@ -39,6 +39,11 @@ pub trait LaneSource {
     /// not an error.
     fn complete(&mut self, token: u64, outcome: Outcome);
 
+    /// The same for a delivery that was acknowledged, which is how nearly all of them end.
+    fn acknowledge(&mut self, token: u64) {
+        self.complete(token, Outcome::Ack(None));
+    }
+
     /// The next control call. Asked on lane 0 only.
     fn next_op(&mut self) -> NextOp;
 

@@ -100,7 +100,10 @@ impl Outcome {
         if raw_code == abi::outcome::code::ACK {
             return Outcome::Ack(Some(bytes).filter(|bytes| !bytes.is_empty()));
         }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        };
         match raw_code {
             abi::outcome::code::RETRY => Outcome::Retry(delay_ns),
             abi::outcome::code::FAILED => Outcome::Failed(text),
@@ -118,19 +121,24 @@ impl Outcome {
         }
     }
 
+    /// Whether a call in a slot ended with an acknowledgement and nothing that has to be given back: so
+    /// do nearly all.
+    #[inline]
+    pub(crate) fn is_plain(state: u32, raw: &abi::Outcome) -> bool {
+        state == abi::state::READY
+            && raw.code == abi::outcome::code::ACK
+            && raw.message.is_null()
+            && raw.text.ptr.is_null()
+            && raw.text.free.is_none()
+    }
+
     /// What a call in a slot left behind, by the state that it returned.
     ///
     /// # Safety
     /// As for [`Outcome::take`]; `state` is what the call returned, and not `PENDING`.
     #[inline]
     pub(crate) unsafe fn after(state: u32, raw: &mut abi::Outcome, limit: TextLimit) -> Outcome {
-        // Nearly every call, and nothing in it has to be given back.
-        if state == abi::state::READY
-            && raw.code == abi::outcome::code::ACK
-            && raw.message.is_null()
-            && raw.text.ptr.is_null()
-            && raw.text.free.is_none()
-        {
+        if Outcome::is_plain(state, raw) {
             return Outcome::Ack(None);
         }
         // SAFETY: passed on.
@@ -140,7 +148,11 @@ impl Outcome {
     /// # Safety
     /// As for [`Outcome::after`].
     #[cold]
-    unsafe fn after_all(state: u32, raw: &mut abi::Outcome, limit: TextLimit) -> Outcome {
+    pub(crate) unsafe fn after_all(
+        state: u32,
+        raw: &mut abi::Outcome,
+        limit: TextLimit,
+    ) -> Outcome {
         // SAFETY: passed on.
         let outcome = unsafe { Outcome::take(raw, limit) };
         match (state, outcome) {

@@ -226,8 +226,13 @@ impl<'a, S: LaneSource> SlotLoop<'a, S> {
                 self.slots.wait(slot, Pending::Delivery(token, message));
                 return;
             }
+            if Outcome::is_plain(state, &raw) {
+                self.slots.renew(slot);
+                self.source.acknowledge(token);
+                continue;
+            }
             // SAFETY: the call is over, and this is a thread of its generation.
-            let outcome = unsafe { Outcome::after(state, &mut raw, self.texts.reason) };
+            let outcome = unsafe { Outcome::after_all(state, &mut raw, self.texts.reason) };
             self.slots.renew(slot);
             self.source.complete(token, outcome);
         }

@@ -156,6 +156,12 @@ impl LaneObserver {
         }
     }
 
+    /// Whether nobody wants to know how calls end.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_none() & self.calls.is_empty()
+    }
+
     /// A call ended. Returns what is to become of its delivery.
     #[inline]
     pub(crate) fn ends(

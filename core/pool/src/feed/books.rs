@@ -120,6 +120,7 @@ impl Books {
     }
 
     /// What the bus is to be told; `None`: that all is well.
+    #[inline]
     pub(super) fn verdict(
         &mut self,
         token: Token,

@@ -4,6 +4,9 @@
 //! between two of them is woken for each: then it takes the publisher's processor, does one message,
 //! and gives it back. A *lull* lets a batch form instead.
 //!
+//! It spins where nobody else wants its processor, and gives way otherwise: what it would spin away is
+//! what the publisher, or another lane, needs. One pause in [`PROBE`] gives way to find out.
+//!
 //! A lane that was woken right after it had fallen asleep is *brisk*: messages come faster than a
 //! sleep pays for itself. Such a lane gives way (it stays runnable, and whoever else wants the
 //! processor has it first) and looks again a few times before it sleeps. All others sleep at once, so
@@ -31,19 +34,28 @@ const LOOKS: u32 = 4;
 const TURN_NS: u64 = 1_000;
 /// Who has had it for longer was given way in vain if few messages came meanwhile.
 const IN_VAIN_NS: u64 = 500_000;
-/// After that, so many times as long nobody is given way.
-const STUBBORN: u64 = 100;
+/// After that nobody is given way, so many times as long the first time, and longer each time in a
+/// row: the machine itself may have been away, which says nothing about who had the processor.
+const STUBBORN: [u64; 3] = [4, 20, 100];
+/// One pause of so many gives way, to see whether somebody wants the processor.
+const PROBE: u32 = 16;
 
 /// The pauses of one lane.
 #[derive(Debug, Default)]
 pub(super) struct Lull {
     /// Spins before the next look.
     spins: u32,
+    /// Pauses so far.
+    pauses: u32,
+    /// Somebody had the processor when this lane last gave way.
+    is_wanted: bool,
     is_brisk: bool,
     /// When somebody else has last had the processor, and for how long; 0 = that was short.
     gave_ns: (u64, u64),
     /// Until then the lane gives way to nobody.
     stubborn_until_ns: u64,
+    /// How often in a row giving way was in vain.
+    in_vain: usize,
 }
 
 // === impl Lull ===
@@ -54,16 +66,22 @@ impl Lull {
     pub(super) fn took(&mut self, count: u32, limit: u32) {
         self.spins = if count < limit { spins_after(count) } else { 0 };
         if self.gave_ns.1 > 0 {
-            self.judge(count);
+            self.judge(count >= SMALL.min(limit));
         }
     }
 
     /// Lets a batch form after a small window.
     #[inline]
-    pub(super) fn pause(&mut self) {
-        for _ in 0..std::mem::take(&mut self.spins) {
-            hint::spin_loop();
+    pub(super) fn pause(&mut self, clock: &dyn Clock) {
+        let spins = std::mem::take(&mut self.spins);
+        if spins == 0 {
+            return;
         }
+        self.pauses = self.pauses.wrapping_add(1);
+        if (self.is_wanted || self.pauses.is_multiple_of(PROBE)) && self.gives_way(clock) {
+            return;
+        }
+        spin(spins);
     }
 
     /// How often it is worth looking again before the lane sleeps.
@@ -73,15 +91,20 @@ impl Lull {
 
     /// Between two such looks: gives way, or spins if nobody wants the processor.
     pub(super) fn linger(&mut self, clock: &dyn Clock) {
+        if !self.gives_way(clock) {
+            spin(SPINS);
+        }
+    }
+
+    /// Gives way, unless that was in vain too often. Whether somebody had the processor meanwhile.
+    fn gives_way(&mut self, clock: &dyn Clock) -> bool {
         let since_ns = clock.now_ns();
-        thread::yield_now();
-        let now_ns = clock.now_ns();
-        if self.gave_way(now_ns.saturating_sub(since_ns), now_ns) {
-            return;
-        }
-        for _ in 0..SPINS {
-            hint::spin_loop();
-        }
+        self.is_wanted = since_ns >= self.stubborn_until_ns && {
+            thread::yield_now();
+            let now_ns = clock.now_ns();
+            self.gave_way(now_ns.saturating_sub(since_ns), now_ns)
+        };
+        self.is_wanted
     }
 
     /// The lane was woken after it had slept for so long.
@@ -97,14 +120,24 @@ impl Lull {
         took_ns > TURN_NS
     }
 
-    /// After giving way for long, `count` messages were there.
+    /// After giving way for long, many messages were there, or not.
     #[cold]
-    fn judge(&mut self, count: u32) {
+    fn judge(&mut self, many: bool) {
         let (at_ns, took_ns) = std::mem::take(&mut self.gave_ns);
-        if count < SMALL {
-            self.is_brisk = false;
-            self.stubborn_until_ns = at_ns.saturating_add(took_ns.saturating_mul(STUBBORN));
+        if many {
+            self.in_vain = 0;
+            return;
         }
+        let times = STUBBORN[self.in_vain.min(STUBBORN.len() - 1)];
+        self.in_vain += 1;
+        (self.is_brisk, self.is_wanted) = (false, false);
+        self.stubborn_until_ns = at_ns.saturating_add(took_ns.saturating_mul(times));
+    }
+}
+
+fn spin(spins: u32) {
+    for _ in 0..spins {
+        hint::spin_loop();
     }
 }
 
@@ -134,6 +167,12 @@ mod tests {
         assert_eq!(lull.looks(), 0);
     }
 
+    /// Gave way for long, and found little.
+    fn in_vain(lull: &mut Lull, at_ns: u64) {
+        lull.gave_way(IN_VAIN_NS + 1, at_ns);
+        lull.took(SMALL - 1, 1024);
+    }
+
     #[test]
     fn whoever_keeps_the_processor_and_brings_little_is_not_given_way_for_a_while() {
         let mut lull = Lull::default();
@@ -146,13 +185,41 @@ mod tests {
         lull.took(SMALL, 1024);
         assert_eq!(lull.looks(), LOOKS, "it was worth it");
         lull.gave_way(IN_VAIN_NS + 1, SECOND_NS);
-        lull.took(SMALL - 1, 1024);
+        lull.took(1, 1);
+        assert_eq!(lull.looks(), LOOKS, "it was all that was asked for");
+        in_vain(&mut lull, SECOND_NS);
         assert_eq!(lull.looks(), 0);
-        let over_ns = SECOND_NS + (IN_VAIN_NS + 1) * STUBBORN;
+        let over_ns = SECOND_NS + (IN_VAIN_NS + 1) * STUBBORN[0];
         lull.slept(1, over_ns - 1);
         assert_eq!(lull.looks(), 0);
         lull.slept(1, over_ns);
         assert_eq!(lull.looks(), LOOKS);
+    }
+
+    #[test]
+    fn each_time_in_a_row_it_takes_longer_until_it_was_worth_it_once() {
+        let mut lull = Lull::default();
+        let lasts = |lull: &mut Lull| {
+            in_vain(lull, SECOND_NS);
+            (lull.stubborn_until_ns - SECOND_NS) / (IN_VAIN_NS + 1)
+        };
+        let times: Vec<u64> = (0..STUBBORN.len() + 1).map(|_| lasts(&mut lull)).collect();
+        assert_eq!(times, [4, 20, 100, 100]);
+        lull.gave_way(IN_VAIN_NS + 1, SECOND_NS);
+        lull.took(SMALL, 1024);
+        assert_eq!(lasts(&mut lull), STUBBORN[0]);
+    }
+
+    #[test]
+    fn a_pause_gives_way_while_that_is_wanted_and_not_in_vain() {
+        let clock = patchbay_bus::ManualClock::new();
+        let mut lull = Lull { is_wanted: true, ..Lull::default() };
+        lull.took(1, 1024);
+        lull.pause(&clock);
+        // On a clock that stands still nobody had the processor.
+        assert!(!lull.is_wanted);
+        let mut lull = Lull { stubborn_until_ns: u64::MAX, is_wanted: true, ..Lull::default() };
+        assert!(!lull.gives_way(&clock) && !lull.is_wanted);
     }
 
     #[test]

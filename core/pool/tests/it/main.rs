@@ -1,5 +1,6 @@
 //! Pools over a real broker, with real threads.
 
+mod brisk;
 mod calls;
 mod close;
 mod control;

@@ -54,7 +54,12 @@ impl Rig {
         Rig::over(Arc::clone(&clock) as Arc<dyn Clock>, monitor, clock, false)
     }
 
-    fn over(clock: Arc<dyn Clock>, monitor: Monitor, manual: Arc<ManualClock>, live: bool) -> Rig {
+    pub(crate) fn over(
+        clock: Arc<dyn Clock>,
+        monitor: Monitor,
+        manual: Arc<ManualClock>,
+        live: bool,
+    ) -> Rig {
         let broker = Broker::new(BrokerConfig::default(), clock);
         Rig { broker, monitor, clock: manual, events: Arc::default(), live }
     }
