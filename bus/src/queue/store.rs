@@ -19,7 +19,8 @@ use crate::{
 pub(crate) struct Store {
     /// Unordered deliveries by part.
     ready: [VecDeque<Delivery>; PARTS],
-    keyed: Option<Keyed>,
+    /// Apart, because most have no order.
+    keyed: Option<Box<Keyed>>,
     wheel: Wheel<Delivery>,
     /// Due, and waiting for the retry budget.
     starved: VecDeque<Delivery>,
@@ -34,8 +35,8 @@ impl Store {
     pub(crate) fn new(order: Order, now_ns: u64) -> Store {
         let keyed = match order {
             Order::None => None,
-            Order::PerKey => Some(Keyed::new(VIRTUAL_LANES)),
-            Order::Total => Some(Keyed::new(1)),
+            Order::PerKey => Some(Box::new(Keyed::new(VIRTUAL_LANES))),
+            Order::Total => Some(Box::new(Keyed::new(1))),
         };
         Store {
             ready: Default::default(),
@@ -50,7 +51,7 @@ impl Store {
     /// Deliveries that wait for a hand-off.
     pub(crate) fn queued(&self) -> usize {
         let ready = self.ready.iter().map(VecDeque::len).sum::<usize>();
-        ready + self.keyed.as_ref().map_or(0, Keyed::len) + self.line.len()
+        ready + self.keyed.as_deref().map_or(0, Keyed::len) + self.line.len()
     }
 
     /// Deliveries that wait for a time.
@@ -74,11 +75,11 @@ impl Store {
     }
 
     pub(crate) fn keyed(&mut self) -> Option<&mut Keyed> {
-        self.keyed.as_mut()
+        self.keyed.as_deref_mut()
     }
 
     pub(crate) fn keys(&self) -> Option<&Keyed> {
-        self.keyed.as_ref()
+        self.keyed.as_deref()
     }
 
     /// Whether a window may come straight from the inbox: no order, no split, nothing older here.
@@ -90,7 +91,7 @@ impl Store {
     /// Whether nothing is held back by its key.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.keyed.as_ref().is_none_or(|keyed| !keyed.has_held())
+        self.keyed.as_deref().is_none_or(|keyed| !keyed.has_held())
     }
 
     #[inline]
@@ -103,7 +104,7 @@ impl Store {
 
     /// How many wait for seats of that part; an upper bound where keys hold some back.
     pub(crate) fn waiting(&self, part: usize) -> usize {
-        self.keyed.as_ref().map_or_else(|| self.ready[part].len(), Keyed::len)
+        self.keyed.as_deref().map_or_else(|| self.ready[part].len(), Keyed::len)
     }
 
     /// New deliveries, from the inbox.
@@ -179,7 +180,7 @@ impl Store {
     /// How many wait for their key in the journal only.
     #[inline]
     pub(crate) fn places(&self) -> usize {
-        self.keyed.as_ref().map_or(0, Keyed::places)
+        self.keyed.as_deref().map_or(0, Keyed::places)
     }
 
     /// Keeps of what waits for a key only the place, until there are `most` of those.
@@ -194,7 +195,7 @@ impl Store {
     /// A delivery is here of which only the place was kept.
     pub(crate) fn restore(&mut self, delivery: Delivery, split: &Split) {
         let size = delivery.size();
-        if self.keyed.as_mut().is_some_and(|keyed| keyed.restore(delivery, split)) {
+        if self.keyed.as_deref_mut().is_some_and(|keyed| keyed.restore(delivery, split)) {
             self.bytes += size;
         }
     }

@@ -22,6 +22,7 @@ use crate::{
     events::EventDesk,
     journal::Record,
     moment,
+    reclaim::Reclaim,
     settings::Settings,
     snapshot::Snapshot,
     station::Station,
@@ -48,6 +49,7 @@ pub(crate) struct Context {
     pub(crate) audit: Audit,
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) promises: Arc<Promises>,
+    pub(crate) reclaim: Reclaim,
     /// Whether the end of the host has begun.
     closing: watch::Sender<bool>,
     /// Generations for instances that no plan asked for.
@@ -110,6 +112,7 @@ impl Context {
             crash: parts.crash,
             snapshot: watch::Sender::default(),
             promises: parts.promises,
+            reclaim: Reclaim::default(),
             closing: watch::Sender::new(false),
             spare: AtomicU64::new(parts.spare),
             started_unix_ns: clock.unix_ns(),

@@ -158,6 +158,7 @@ impl Executor {
         let registry = self.registry.clone();
         let opening = move || open::open(&context, &station, &registry, generation, prepared);
         let opened = tokio::task::spawn_blocking(opening).await;
+        self.context.reclaim.note();
         let incarnation = opened.unwrap_or_else(|panic| {
             let reason = format!("loading panicked: {panic}");
             Err(refused(FailureKind::Load, Lasting::Permanent, reason))
@@ -290,6 +291,7 @@ impl Executor {
         let instance = Arc::clone(incarnation.instance());
         let limits = open::retire_limits(&self.context);
         let retired = tokio::task::spawn_blocking(move || instance.retire(&limits)).await;
+        self.context.reclaim.note();
         self.station.spans.forget(generation.0);
         self.context.broker.forget_version(generation.0);
         match retired {

@@ -27,6 +27,7 @@ use crate::{
     operations::Operations,
     orphans,
     publishing::Counter,
+    reclaim,
     settings::Settings,
     telemetry::measures,
     transit::{self, kept::Promises},
@@ -135,6 +136,7 @@ impl Host {
         tokio::spawn(orphans::watch(Arc::clone(&shared.context)));
         tokio::spawn(audit::watch(Arc::clone(&shared.context)));
         tokio::spawn(obituary::watch(Arc::clone(&shared.context)));
+        tokio::spawn(reclaim::watch(Arc::clone(&shared.context)));
         unfinished.resume(&shared.context);
         Ok(HostHandle::new(Arc::new(shared)))
     }

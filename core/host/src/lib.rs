@@ -23,6 +23,7 @@ mod open;
 mod operations;
 mod orphans;
 mod publishing;
+mod reclaim;
 mod records;
 mod services;
 mod show;

@@ -98,6 +98,9 @@ pub struct Limits {
     /// Longest time until what was dropped stands in the audit log.
     #[serde(with = "duration")]
     pub audit_interval: Duration,
+    /// How long loads and lanes must stand still before free memory goes back to the system.
+    #[serde(with = "duration")]
+    pub memory_settle: Duration,
     /// Largest payload, bytes.
     pub payload_bytes: usize,
     /// Largest state that a version may hand to the next one, and any other reply of a plugin to
@@ -201,6 +204,7 @@ impl Settings {
             ("limits.call_timeout", limits.call_timeout),
             ("limits.quarantine_recheck", limits.quarantine_recheck),
             ("limits.audit_interval", limits.audit_interval),
+            ("limits.memory_settle", limits.memory_settle),
         ];
         let zero = counts.iter().find(|(_, count)| *count == 0).map(|(setting, _)| setting);
         let none = durations.iter().find(|(_, it)| it.is_zero()).map(|(setting, _)| setting);
@@ -228,6 +232,7 @@ impl Default for Limits {
             plugin_shutdown_timeout: Duration::from_secs(5),
             quarantine_recheck: Duration::from_secs(10),
             audit_interval: Duration::from_secs(1),
+            memory_settle: Duration::from_secs(2),
             payload_bytes: 8 << 20,
             state_bytes: 16 << 20,
             publish_timeout: Duration::from_secs(5),

@@ -9,7 +9,8 @@
 //!
 //! Reading order: [`range`] (which addresses are a library's) → [`keys`] → [`destructors`] →
 //! [`threads`] (what was written down) → `hooks` (who writes it) → [`effective`](fn@effective)
-//! (whether the hooks are in force in this process). [`crash`] has a page of its own.
+//! (whether the hooks are in force in this process). [`crash`] has a page of its own, and so has
+//! [`memory`], which hooks nothing.
 //!
 //! Rules kept in every hook:
 //!
@@ -36,6 +37,7 @@ mod glibc;
 #[cfg(hooked)]
 mod hooks;
 pub mod keys;
+pub mod memory;
 pub mod range;
 pub mod threads;
 

@@ -75,8 +75,9 @@ pub struct PrivateCopy {
 const LOCK: &str = ".lock";
 /// Owner may read and execute, nobody may write.
 const MODE: u32 = 0o500;
-/// How much is copied at once, in bytes.
-const PIECE: usize = 256 << 10;
+/// How much is copied at once, in bytes: little, because a host that starts copies many libraries at
+/// the same time, and the allocator keeps what they had.
+const PIECE: usize = 32 << 10;
 
 // === impl StoreError ===
 

@@ -37,6 +37,8 @@ pub struct MonitorStats {
     pub looks: u64,
     /// Pools that are looked at every tick, or will be looked at later.
     pub pools: u64,
+    /// Lanes that have ended since it was started.
+    pub ended: u64,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,7 @@ pub(crate) struct MonitorShared {
     agenda: Mutex<Vec<Entry>>,
     looks: AtomicU64,
     pools: AtomicU64,
+    ended: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +90,7 @@ impl Monitor {
             agenda: Mutex::default(),
             looks: AtomicU64::new(0),
             pools: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
         };
         Monitor { shared: Arc::new(shared), thread: Arc::default() }
     }
@@ -118,6 +122,7 @@ impl Monitor {
         MonitorStats {
             looks: self.shared.looks.load(Ordering::Relaxed),
             pools: self.shared.pools.load(Ordering::Relaxed),
+            ended: self.shared.ended.load(Ordering::Relaxed),
         }
     }
 
@@ -137,6 +142,11 @@ impl MonitorShared {
             drop(calls);
             self.called.notify_one();
         }
+    }
+
+    /// The loop of a lane has ended.
+    pub(crate) fn lane_ended(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     fn run(&self) {

@@ -127,6 +127,12 @@ impl PoolShared {
         }
     }
 
+    /// The loop of a lane has ended.
+    pub(crate) fn lane_ended(self: &Arc<Self>) {
+        self.monitor.lane_ended();
+        self.nudge();
+    }
+
     /// Has the monitor look soon.
     pub(crate) fn nudge(self: &Arc<Self>) {
         if !self.nudged.swap(true, Ordering::SeqCst) {

@@ -77,7 +77,7 @@ fn run(pool: &Arc<PoolShared>, lane: &Arc<LaneShared>) {
     };
     drop(feed);
     lane.set_end(end);
-    pool.nudge();
+    pool.lane_ended();
 }
 
 /// The kernel's number of the calling thread; 0 where there is none.

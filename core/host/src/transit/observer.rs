@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::*},
     },
 };
@@ -31,7 +31,8 @@ pub(crate) struct Observer {
     /// Anything below is on.
     on: AtomicBool,
     timed: AtomicBool,
-    latency: Histogram,
+    /// Made when the first call is timed: most generations are never part of a transition.
+    latency: OnceLock<Histogram>,
     compared: RwLock<Option<Compared>>,
 }
 
@@ -62,7 +63,7 @@ impl Observer {
         Arc::new(Observer {
             on: AtomicBool::new(false),
             timed: AtomicBool::new(false),
-            latency: Histogram::new(),
+            latency: OnceLock::new(),
             compared: RwLock::new(None),
         })
     }
@@ -74,7 +75,7 @@ impl Observer {
     }
 
     pub(crate) fn latencies(&self) -> Latencies {
-        self.latency.read()
+        self.latency.get().map_or_else(Latencies::default, Histogram::read)
     }
 
     /// Compares what this generation answers.
@@ -171,7 +172,8 @@ impl LaneObserver {
         now_ns: impl FnOnce() -> u64,
     ) -> Outcome {
         if let Some((_, began_ns)) = self.running.take_if(|(running, _)| *running == token) {
-            self.observer.latency.add(now_ns().saturating_sub(began_ns));
+            let latency = self.observer.latency.get_or_init(Histogram::new);
+            latency.add(now_ns().saturating_sub(began_ns));
         }
         if self.calls.is_empty() { outcome } else { self.answers(token, outcome) }
     }
