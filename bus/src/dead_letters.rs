@@ -246,22 +246,12 @@ impl DeadLetters {
         letter.is_durable = is_durable;
         let size = letter.message.size();
         let mut shelf = lock(&self.shelf);
-        loop {
-            let fits = shelf.letters.len() < self.config.max_count
-                && shelf.bytes.saturating_add(size) <= self.config.max_bytes;
-            if fits {
-                break;
-            }
-            if self.config.when_full == WhenFull::Hold {
-                letter.number = 0;
-                record(&letter);
-                return Err(Box::new(letter));
-            }
-            self.overwritten.fetch_add(1, Relaxed);
-            let Some(oldest) = shelf.letters.pop_front() else { break };
-            shelf.bytes -= oldest.message.size();
-            shelf.given_up.extend(oldest.is_durable.then_some(oldest.number));
+        if self.config.when_full == WhenFull::Hold && !self.fits(&shelf, size) {
+            letter.number = 0;
+            record(&letter);
+            return Err(Box::new(letter));
         }
+        self.make_room(&mut shelf, size);
         shelf.next += 1;
         letter.number = shelf.next;
         record(&letter);
@@ -270,12 +260,54 @@ impl DeadLetters {
         Ok(())
     }
 
+    /// Keeps letters that one record makes, which `record` writes; as many of them as find room, and
+    /// none when it fails. Returns how many that were.
+    pub(crate) fn offer_all<E>(
+        &self,
+        mut letters: Vec<DeadLetter>,
+        record: impl FnOnce(&[DeadLetter]) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let mut shelf = lock(&self.shelf);
+        let is_bounded = self.config.when_full == WhenFull::Hold;
+        let (mut count, mut bytes) = (shelf.letters.len(), shelf.bytes);
+        let fits = letters.iter().take_while(|letter| {
+            (count, bytes) = (count + 1, bytes.saturating_add(letter.message.size()));
+            !is_bounded || count <= self.config.max_count && bytes <= self.config.max_bytes
+        });
+        letters.truncate(fits.count());
+        for (letter, number) in letters.iter_mut().zip(shelf.next + 1..) {
+            letter.number = number;
+        }
+        record(&letters)?;
+        let kept = letters.len();
+        for letter in letters {
+            self.make_room(&mut shelf, letter.message.size());
+            shelf.next = letter.number;
+            shelf.bytes += letter.message.size();
+            shelf.letters.push_back(Arc::new(letter));
+        }
+        Ok(kept)
+    }
+
+    /// Gives the oldest up until one of that size fits, or none is left.
+    fn make_room(&self, shelf: &mut Shelf, size: usize) {
+        while !self.fits(shelf, size) {
+            let Some(oldest) = shelf.letters.pop_front() else { return };
+            self.overwritten.fetch_add(1, Relaxed);
+            shelf.bytes -= oldest.message.size();
+            shelf.given_up.extend(oldest.is_durable.then_some(oldest.number));
+        }
+    }
+
+    fn fits(&self, shelf: &Shelf, size: usize) -> bool {
+        shelf.letters.len() < self.config.max_count
+            && shelf.bytes.saturating_add(size) <= self.config.max_bytes
+    }
+
     /// Whether one of that size would be kept.
     pub(crate) fn have_room(&self, size: usize) -> bool {
         let shelf = lock(&self.shelf);
-        self.config.when_full == WhenFull::DropOldest
-            || shelf.letters.len() < self.config.max_count
-                && shelf.bytes.saturating_add(size) <= self.config.max_bytes
+        self.config.when_full == WhenFull::DropOldest || self.fits(&shelf, size)
     }
 
     /// Letters that went for want of room since this was asked last.

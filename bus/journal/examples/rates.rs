@@ -137,6 +137,7 @@ fn message<'a>(targets: &'a [Target], payload: &'a [u8]) -> Record<'a> {
         payload,
         dedup: None,
         targets: targets.into(),
+        letters: List::default(),
     })
 }
 

@@ -121,6 +121,9 @@ impl Books {
                 book.accept(target.id, place);
             }
         }
+        for dead in publish.letters {
+            self.dead(&dead, place);
+        }
     }
 
     fn settled(&mut self, settled: &Settled<'_>) {

@@ -347,7 +347,12 @@ impl Shared {
         {
             let moved: Vec<MovedTarget<'_>> =
                 found.iter().map(|found| head.moved_target(found)).collect();
-            let publish = Publish { targets: List::default(), dedup: None, ..*publish };
+            let publish = Publish {
+                targets: List::default(),
+                letters: List::default(),
+                dedup: None,
+                ..*publish
+            };
             Record::Moved(Moved { publish, targets: List::from(&*moved) }).encode(0, &mut body);
         }
         // Encoded before the books change, and appended as what was encoded.
@@ -424,6 +429,10 @@ impl Reason {
     fn read(&self) -> Option<(Letter<'_>, Standing<'_>)> {
         match Record::decode(self.raw.0, &self.raw.1).ok()? {
             Record::Dead(dead) => Some((dead.letter, dead.standing)),
+            Record::Publish(publish) | Record::Forward { publish, .. } => {
+                let dead = publish.letters.iter().find(|dead| dead.letter.number == self.number)?;
+                Some((dead.letter, dead.standing))
+            }
             Record::Moved(moved) => moved.targets.iter().find_map(|moved| {
                 let letter = moved.letter?;
                 let same = letter.number == self.number && moved.target == self.target;

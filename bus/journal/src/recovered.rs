@@ -283,6 +283,10 @@ fn why(head: &Head, place: Place, number: u64, target: Target) -> Option<(OwnedL
     let (kind, body) = read::raw(head.segment(place.segment)?, place.offset)?;
     let (id, letter, standing) = match Record::decode(kind, &body).ok()? {
         Record::Dead(dead) => (dead.target.id, dead.letter, dead.standing),
+        Record::Publish(publish) | Record::Forward { publish, .. } => {
+            let dead = publish.letters.iter().find(|dead| dead.letter.number == number)?;
+            (dead.target.id, dead.letter, dead.standing)
+        }
         Record::Moved(moved) => moved.targets.iter().find_map(|moved| {
             let letter = moved.letter.filter(|letter| letter.number == number)?;
             (moved.target == target).then_some((moved.target.id, letter, moved.standing))

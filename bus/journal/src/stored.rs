@@ -80,6 +80,7 @@ impl Stored {
                 headers: List::default(),
                 dedup: None,
                 targets: List::default(),
+                letters: List::default(),
                 seq: publish.seq,
                 mid: publish.mid,
                 time_ns: publish.time_ns,

@@ -78,6 +78,10 @@ impl Tracer {
             Record::Publish(publish) if publish.mid == self.mid => {
                 say(publish.time_ns, None, published(publish));
                 self.targets.extend(publish.targets);
+                for Dead { target, letter, .. } in publish.letters {
+                    say(letter.at_unix_ns, Some(target), died(&letter));
+                    self.letters.insert(letter.number, target);
+                }
             }
             Record::Forward { from, at_unix_ns, publish } => {
                 if self.targets.contains(from) {
@@ -86,6 +90,10 @@ impl Tracer {
                 if publish.mid == self.mid {
                     say(*at_unix_ns, None, published(publish));
                     self.targets.extend(publish.targets);
+                    for Dead { target, letter, .. } in publish.letters {
+                        say(letter.at_unix_ns, Some(target), died(&letter));
+                        self.letters.insert(letter.number, target);
+                    }
                 }
             }
             Record::Begun(begun) => {
@@ -123,8 +131,7 @@ impl Tracer {
                 say(retry.at_unix_ns, Some(retry.target), detail);
             }
             Record::Dead(Dead { target, letter, .. }) if self.targets.contains(target) => {
-                let detail = format!("dead letter {}: {}", letter.number, letter.reason);
-                say(letter.at_unix_ns, Some(*target), detail);
+                say(letter.at_unix_ns, Some(*target), died(letter));
                 self.letters.insert(letter.number, *target);
             }
             Record::Redriven(redriven) if self.letters.contains_key(&redriven.letter) => {
@@ -155,6 +162,10 @@ impl Tracer {
 fn published(publish: &Publish<'_>) -> String {
     let count = publish.targets.len();
     format!("message {} on {} for {count} at {}", publish.seq, publish.topic, publish.level)
+}
+
+fn died(letter: &Letter<'_>) -> String {
+    format!("dead letter {}: {}", letter.number, letter.reason)
 }
 
 fn within(targets: &[Target], sub: u32, span: Span) -> Vec<Target> {

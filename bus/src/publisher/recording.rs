@@ -82,6 +82,7 @@ impl Recording<'_> {
             return Err(PublishError::NoMatch);
         }
         let published = Published::in_memory(message.id(), 0);
+        let mut buried = 0;
         let mut appended = Appended { published, record: 0, is_crowded: false };
         if !targets.is_empty() || self.dedup.is_some() || self.from.is_some() {
             for ((state, subscription), reception) in
@@ -92,7 +93,13 @@ impl Recording<'_> {
                     subscription.register(self.journal, state).map_err(refusal)?;
                 }
             }
-            let at = self.write(message, &targets).map_err(refusal)?;
+            let letters = self.letters(route, &states, &receptions, message);
+            let at = if letters.is_empty() {
+                self.write(message, &targets, &[])
+            } else {
+                self.write_with_letters(message, &targets, letters, &mut buried)
+            };
+            let at = at.map_err(refusal)?;
             message.set_mark(at.place.pack());
             appended.record = at.number;
             appended.published = Published {
@@ -127,8 +134,11 @@ impl Recording<'_> {
                 }
             }
             let Some(copy) = copies.next() else { break };
-            if reception == Reception::Bury && self.bury(subscription, state, &copy) {
+            if reception == Reception::Bury && buried > 0 {
+                // The rest of them found the dead letters full: those wait with the others.
+                buried -= 1;
                 has_buried = true;
+                state.bury();
                 continue;
             }
             let (level, now_ns, due_ns) = (self.level, self.now_ns, self.due_ns);
@@ -153,45 +163,65 @@ impl Recording<'_> {
         Ok(Some(appended))
     }
 
-    /// Makes a delivery a dead letter that its subscription has no room for, behind the record that
-    /// names it. False when the dead letters have filled up meanwhile: then it waits with the others.
-    fn bury(&self, subscription: &Subscription, state: &mut InboxState, message: &Message) -> bool {
-        let spec = subscription.spec();
-        let letter = DeadLetter {
-            number: 0,
-            subscription: subscription.id(),
-            owner: Arc::clone(&spec.owner),
-            generation: 0,
-            version: Arc::default(),
-            message: message.clone(),
-            delivery: state.upcoming(),
-            attempts: 0,
-            failures: 0,
-            cause: DeadCause::Overflow,
-            reason: format!("{} messages waited already", spec.backlog.count),
-            history: Vec::new(),
-            redrives: 0,
-            accepted_unix_ns: message.time_ns(),
-            at_unix_ns: self.now_ns.wrapping_add(self.broker.unix_offset),
-            is_durable: true,
-        };
-        let sub = subscription.id() as u32;
-        let offered = self.broker.dead_letters.offer(letter, true, |letter| {
-            if letter.number != 0 {
-                // What the journal does not take it hands out after a restart.
-                let _told = self.journal.record(&durable::dead(sub, letter, &[]));
+    /// The dead letters that deliveries become which their subscriptions have no room for.
+    fn letters(
+        &self,
+        route: &Route,
+        states: &[MutexGuard<'_, InboxState>],
+        receptions: &[Option<Reception>],
+        message: &Message,
+    ) -> Vec<DeadLetter> {
+        let all = route.subscriptions.iter().zip(states).zip(receptions);
+        let buried = all.filter(|(_, reception)| **reception == Some(Reception::Bury));
+        let letter = |subscription: &Subscription, state: &InboxState| {
+            let spec = subscription.spec();
+            DeadLetter {
+                number: 0,
+                subscription: subscription.id(),
+                owner: Arc::clone(&spec.owner),
+                generation: 0,
+                version: Arc::default(),
+                message: message.clone(),
+                delivery: state.upcoming(),
+                attempts: 0,
+                failures: 0,
+                cause: DeadCause::Overflow,
+                reason: format!("{} messages waited already", spec.backlog.count),
+                history: Vec::new(),
+                redrives: 0,
+                accepted_unix_ns: message.time_ns(),
+                at_unix_ns: self.now_ns.wrapping_add(self.broker.unix_offset),
+                is_durable: true,
             }
-        });
-        if offered.is_ok() {
-            state.bury();
-        }
-        offered.is_ok()
+        };
+        buried.map(|((subscription, state), _)| letter(subscription, state)).collect()
+    }
+
+    /// Writes the record with the letters in it, as many as the dead letters have room for.
+    fn write_with_letters(
+        &self,
+        message: &Message,
+        targets: &[Target],
+        letters: Vec<DeadLetter>,
+        buried: &mut usize,
+    ) -> Result<journal::Position, AppendError> {
+        let mut at = None;
+        *buried = self.broker.dead_letters.offer_all(letters, |letters| {
+            let dead: Vec<journal::Dead<'_>> = letters
+                .iter()
+                .map(|letter| durable::dead(letter.subscription as u32, letter, &[]))
+                .collect();
+            at = Some(self.write(message, targets, &dead)?);
+            Ok(())
+        })?;
+        at.ok_or(AppendError::Closed)
     }
 
     fn write(
         &self,
         message: &Message,
         targets: &[Target],
+        letters: &[journal::Dead<'_>],
     ) -> Result<journal::Position, AppendError> {
         let headers: SmallVec<[journal::Header<'_>; FEW_HEADERS]> =
             message.headers().map(|(name, value)| journal::Header { name, value }).collect();
@@ -210,12 +240,15 @@ impl Recording<'_> {
             payload: message.payload(),
             dedup: self.dedup,
             targets: targets.into(),
+            letters: letters.into(),
         };
         match self.from {
             None if fault("split-fan-out") => {
                 let part = |target: &Target| {
                     let targets = std::slice::from_ref(target).into();
-                    self.journal.append(&Record::Publish(journal::Publish { targets, ..publish }))
+                    let letters = [][..].into();
+                    let part = journal::Publish { targets, letters, ..publish };
+                    self.journal.append(&Record::Publish(part))
                 };
                 let (last, others) = targets.split_last().unwrap_or((&NOBODY, &[]));
                 for target in others {

@@ -222,7 +222,7 @@ impl Durable {
     pub(super) fn dead(&mut self, letter: &DeadLetter) {
         let history = failures(&letter.history);
         let sub = self.sub;
-        self.write(&dead(sub, letter, &history));
+        self.write(&Record::Dead(dead(sub, letter, &history)));
     }
 
     /// A delivery was forwarded to a topic that is not recorded.
@@ -249,6 +249,7 @@ impl Durable {
             payload: b"",
             dedup: None,
             targets: [][..].into(),
+            letters: [][..].into(),
         };
         let from = Target { sub: self.sub, id: delivery.id() };
         self.write(&Record::Forward { from, at_unix_ns, publish });
@@ -289,12 +290,12 @@ impl fmt::Debug for Durable {
     }
 }
 
-/// The record of a dead letter.
+/// A dead letter, as a record says it.
 pub(crate) fn dead<'a>(
     sub: u32,
     letter: &'a DeadLetter,
     history: &'a [journal::Failure<'a>],
-) -> Record<'a> {
+) -> journal::Dead<'a> {
     let standing = journal::Standing {
         attempts: letter.attempts,
         failures: letter.failures,
@@ -303,7 +304,7 @@ pub(crate) fn dead<'a>(
         delay_ns: 0,
         history: history.into(),
     };
-    Record::Dead(journal::Dead {
+    journal::Dead {
         target: Target { sub, id: letter.delivery },
         letter: journal::Letter {
             number: letter.number,
@@ -314,7 +315,7 @@ pub(crate) fn dead<'a>(
             at_unix_ns: letter.at_unix_ns,
         },
         standing,
-    })
+    }
 }
 
 fn failures(history: &[Failure]) -> Vec<journal::Failure<'_>> {

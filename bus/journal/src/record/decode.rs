@@ -4,15 +4,15 @@ use super::{
     Checkpoint, Counters, DROP_REASONS, Dead, DedupKeys, Kind, Letter, Moved, MovedTarget, Publish,
     Record, Standing, SubscriptionState,
     encode::{
-        BEGUN, HAS_DEDUP, HAS_EXPIRY, HAS_LETTER, HAS_NOT_BEFORE, LEVEL_BITS, SUSPECT,
-        put_key_value, put_moved_target, put_subscription,
+        BEGUN, HAS_DEDUP, HAS_EXPIRY, HAS_LETTER, HAS_LETTERS, HAS_NOT_BEFORE, LEVEL_BITS, SUSPECT,
+        put_dead, put_key_value, put_moved_target, put_subscription,
     },
     item::Target,
     parts::{Begun, Dedup, KeyValue, Redriven, Retry, Settled, Subscribe},
 };
 use crate::{
     level::Level,
-    wire::{Item, ItemReader, Malformed, Reader},
+    wire::{Item, ItemReader, List, Malformed, Reader},
 };
 
 impl<'a> Record<'a> {
@@ -52,11 +52,7 @@ fn read<'a>(kind: Kind, from: &mut Reader<'a>) -> Result<Record<'a>, Malformed> 
             at_unix_ns: from.number()?,
             standing: standing(from)?,
         }),
-        Kind::Dead => Record::Dead(Dead {
-            target: target(from)?,
-            letter: letter(from)?,
-            standing: standing(from)?,
-        }),
+        Kind::Dead => Record::Dead(dead(from)?),
         Kind::Redriven => Record::Redriven(Redriven {
             letter: from.number()?,
             target: target(from)?,
@@ -106,7 +102,7 @@ fn publish<'a>(from: &mut Reader<'a>) -> Result<Publish<'a>, Malformed> {
         2 => Level::Disk,
         _ => return Err(Malformed),
     };
-    if flags & !(LEVEL_BITS | HAS_DEDUP | HAS_NOT_BEFORE | HAS_EXPIRY) != 0 {
+    if flags & !(LEVEL_BITS | HAS_DEDUP | HAS_NOT_BEFORE | HAS_EXPIRY | HAS_LETTERS) != 0 {
         return Err(Malformed);
     }
     let optional = |from: &mut Reader<'a>, bit: u8| {
@@ -122,6 +118,7 @@ fn publish<'a>(from: &mut Reader<'a>) -> Result<Publish<'a>, Malformed> {
         hops: from.small()?,
         not_before_ns: optional(from, HAS_NOT_BEFORE)?,
         expires_ns: optional(from, HAS_EXPIRY)?,
+        letters: if flags & HAS_LETTERS != 0 { from.list()? } else { List::default() },
         dedup: if flags & HAS_DEDUP != 0 {
             let (principal, key) = (from.text()?, from.text()?);
             Some(Dedup { principal, key, payload_hash: from.u64()? })
@@ -146,6 +143,10 @@ fn standing<'a>(from: &mut Reader<'a>) -> Result<Standing<'a>, Malformed> {
     })
 }
 
+fn dead<'a>(from: &mut Reader<'a>) -> Result<Dead<'a>, Malformed> {
+    Ok(Dead { target: target(from)?, letter: letter(from)?, standing: standing(from)? })
+}
+
 fn letter<'a>(from: &mut Reader<'a>) -> Result<Letter<'a>, Malformed> {
     Ok(Letter {
         number: from.number()?,
@@ -155,6 +156,16 @@ fn letter<'a>(from: &mut Reader<'a>) -> Result<Letter<'a>, Malformed> {
         version: from.text()?,
         at_unix_ns: from.number()?,
     })
+}
+
+impl<'a> Item<'a> for Dead<'a> {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_dead(out, self);
+    }
+
+    fn take(from: &mut ItemReader<'a>) -> Result<Self, Malformed> {
+        dead(&mut from.0)
+    }
 }
 
 impl<'a> Item<'a> for MovedTarget<'a> {

@@ -41,11 +41,7 @@ impl Record<'_> {
                 put_number(out, retry.at_unix_ns);
                 put_standing(out, &retry.standing);
             }
-            Record::Dead(Dead { target, letter, standing }) => {
-                target.put(out);
-                put_letter(out, letter);
-                put_standing(out, standing);
-            }
+            Record::Dead(dead) => put_dead(out, dead),
             Record::Redriven(redriven) => {
                 put_number(out, redriven.letter);
                 redriven.target.put(out);
@@ -91,6 +87,7 @@ pub(super) const LEVEL_BITS: u8 = 0b11;
 pub(super) const HAS_DEDUP: u8 = 1 << 2;
 pub(super) const HAS_NOT_BEFORE: u8 = 1 << 3;
 pub(super) const HAS_EXPIRY: u8 = 1 << 4;
+pub(super) const HAS_LETTERS: u8 = 1 << 5;
 
 #[inline]
 fn put_publish(out: &mut Vec<u8>, publish: &Publish<'_>, seq: u64) {
@@ -103,6 +100,7 @@ fn put_publish(out: &mut Vec<u8>, publish: &Publish<'_>, seq: u64) {
         (HAS_DEDUP, publish.dedup.is_some()),
         (HAS_NOT_BEFORE, publish.not_before_ns != 0),
         (HAS_EXPIRY, publish.expires_ns != 0),
+        (HAS_LETTERS, !publish.letters.is_empty()),
     ] {
         flags |= if set { bit } else { 0 };
     }
@@ -120,6 +118,9 @@ fn put_publish(out: &mut Vec<u8>, publish: &Publish<'_>, seq: u64) {
     }
     if publish.expires_ns != 0 {
         put_number(out, publish.expires_ns);
+    }
+    if !publish.letters.is_empty() {
+        put_list(out, publish.letters);
     }
     if let Some(dedup) = &publish.dedup {
         put_blob(out, dedup.principal.as_bytes());
@@ -139,6 +140,12 @@ fn put_standing(out: &mut Vec<u8>, standing: &Standing<'_>) {
     put_number(out, standing.due_unix_ns);
     put_number(out, standing.delay_ns);
     put_list(out, standing.history);
+}
+
+pub(super) fn put_dead(out: &mut Vec<u8>, dead: &Dead<'_>) {
+    dead.target.put(out);
+    put_letter(out, &dead.letter);
+    put_standing(out, &dead.standing);
 }
 
 fn put_letter(out: &mut Vec<u8>, letter: &Letter<'_>) {

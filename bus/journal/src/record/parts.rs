@@ -50,6 +50,8 @@ pub struct Publish<'a> {
     pub dedup: Option<Dedup<'a>>,
     /// Its deliveries.
     pub targets: List<'a, Target>,
+    /// Those of them that are dead letters from the start (P-4).
+    pub letters: List<'a, Dead<'a>>,
 }
 
 /// What makes a publish recognisable.

@@ -44,6 +44,7 @@ pub(crate) fn publish<'a>(mid: u64, targets: &'a [Target], payload: &'a [u8]) ->
         payload,
         dedup: None,
         targets: targets.into(),
+        letters: List::default(),
     }
 }
 

@@ -200,6 +200,14 @@ impl Work {
         let bytes = payload(mid);
         let key = format!("key-{mid}");
         let mut message = publish(mid, &targets, &bytes);
+        let full = format!("nobody has room for {mid}");
+        let mut letters = Vec::new();
+        for &target in targets.iter().filter(|_| rng.below(6) == 0) {
+            let number = self.next_letter + letters.len() as u64;
+            let letter = Letter { number, cause: 7, reason: &full, at_unix_ns: 9 };
+            letters.push(Dead { target, letter, standing: Standing::default() });
+        }
+        message.letters = letters[..].into();
         if rng.below(4) == 0 {
             message.dedup = Some(Dedup { principal: "me", key: &key, payload_hash: mid });
         }
@@ -208,7 +216,7 @@ impl Work {
             None => Record::Publish(message),
             Some(from) => Record::Forward { from, at_unix_ns: 1, publish: message },
         };
-        self.append(&record, |model| {
+        let appended = self.append(&record, |model| {
             if let Some(from) = from {
                 let sub = model.subs.get_mut(&from.sub).expect("a subscription");
                 sub.live.remove(&from.id);
@@ -224,7 +232,16 @@ impl Work {
                 sub.next_id = target.id + 1;
                 sub.live.insert(target.id, Delivery { mid, ..Delivery::default() });
             }
-        })
+            for Dead { target, letter, .. } in &letters {
+                let sub = model.subs.get_mut(&target.sub).expect("a subscription");
+                sub.live.remove(&target.id);
+                sub.dead += 1;
+                let letter_of = (target.sub, mid, 0, full.clone());
+                model.letters.insert(letter.number, letter_of);
+            }
+        });
+        self.next_letter += letters.len() as u64;
+        appended
     }
 
     fn settle(&mut self, rng: &mut Rng, target: Target) -> Result<u64, Stopped> {

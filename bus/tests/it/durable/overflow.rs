@@ -84,6 +84,38 @@ fn what_a_full_backlog_does_not_take_is_a_dead_letter_of_that_subscription_alone
 }
 
 #[test]
+fn a_message_and_the_letters_it_becomes_are_one_record() {
+    let mut life = Life::first();
+    let first = life.subscribe("t", of(Overflow::DeadLetter));
+    let second = life.subscribe("*", of(Overflow::DeadLetter));
+    for n in 0..4 {
+        publish(&mut life, &n.to_string()).unwrap();
+    }
+    let appended = |life: &Life| life.broker.journal().unwrap().health().appended;
+    let before = appended(&life);
+    assert_eq!(publish(&mut life, "4").unwrap(), 2);
+    assert_eq!(appended(&life), before + 1, "neither can half-happen");
+    let check = |life: &Life| {
+        for subscription in [&first, &second] {
+            let letters = life.broker.dead_letters().after(0, 9);
+            let mine = letters.iter().filter(|it| it.subscription == subscription.id());
+            let found: Vec<_> = mine.map(|it| (it.delivery, it.message.payload())).collect();
+            assert_eq!(found, [(4, &b"4"[..])]);
+        }
+    };
+    check(&life);
+    let numbers: Vec<u64> =
+        life.broker.dead_letters().after(0, 9).iter().map(|it| it.number).collect();
+    let mut life = life.lose_power();
+    check(&life);
+    // Numbers go on behind those that the record gave away.
+    let _first = life.subscribe("t", of(Overflow::DeadLetter));
+    publish(&mut life, "5").unwrap();
+    let last = life.broker.dead_letters().after(*numbers.last().unwrap(), 9);
+    assert_eq!(last.len(), 1, "the other one takes it: nobody has said yet what it does");
+}
+
+#[test]
 fn where_the_dead_have_no_room_either_the_publisher_is_told() {
     for (when_full, expected) in [(WhenFull::Hold, false), (WhenFull::DropOldest, true)] {
         let mut config = rules();
