@@ -261,12 +261,12 @@ impl DeadLetters {
     }
 
     /// Keeps letters that one record makes, which `record` writes; as many of them as find room, and
-    /// none when it fails. Returns how many that were.
-    pub(crate) fn offer_all<E>(
+    /// none when it fails. Returns what it says, and how many they were.
+    pub(crate) fn offer_all<R, E>(
         &self,
         mut letters: Vec<DeadLetter>,
-        record: impl FnOnce(&[DeadLetter]) -> Result<(), E>,
-    ) -> Result<usize, E> {
+        record: impl FnOnce(&[DeadLetter]) -> Result<R, E>,
+    ) -> Result<(R, usize), E> {
         let mut shelf = lock(&self.shelf);
         let is_bounded = self.config.when_full == WhenFull::Hold;
         let (mut count, mut bytes) = (shelf.letters.len(), shelf.bytes);
@@ -278,7 +278,7 @@ impl DeadLetters {
         for (letter, number) in letters.iter_mut().zip(shelf.next + 1..) {
             letter.number = number;
         }
-        record(&letters)?;
+        let recorded = record(&letters)?;
         let kept = letters.len();
         for letter in letters {
             self.make_room(&mut shelf, letter.message.size());
@@ -286,7 +286,7 @@ impl DeadLetters {
             shelf.bytes += letter.message.size();
             shelf.letters.push_back(Arc::new(letter));
         }
-        Ok(kept)
+        Ok((recorded, kept))
     }
 
     /// Gives the oldest up until one of that size fits, or none is left.

@@ -8,7 +8,7 @@ use crate::{
     frame::HEAD,
     journal::Journal,
     place::Place,
-    record::{Dead, Ended, Kind, Moved, Publish, Record, Span, Target},
+    record::{Dead, Ended, Kind, Letter, Moved, Publish, Record, Span, Target},
     walk::Walk,
 };
 

@@ -94,12 +94,12 @@ impl Recording<'_> {
                 }
             }
             let letters = self.letters(route, &states, &receptions, message);
-            let at = if letters.is_empty() {
-                self.write(message, &targets, &[])
-            } else {
-                self.write_with_letters(message, &targets, letters, &mut buried)
+            let written = match letters.is_empty() {
+                true => self.write(message, &targets, &[]).map(|at| (at, 0)),
+                false => self.write_with_letters(message, &targets, letters),
             };
-            let at = at.map_err(refusal)?;
+            let (at, kept) = written.map_err(refusal)?;
+            buried = kept;
             message.set_mark(at.place.pack());
             appended.record = at.number;
             appended.published = Published {
@@ -197,24 +197,20 @@ impl Recording<'_> {
         buried.map(|((subscription, state), _)| letter(subscription, state)).collect()
     }
 
-    /// Writes the record with the letters in it, as many as the dead letters have room for.
+    /// Writes the record with the letters in it, as many as the dead letters have room for: so many.
     fn write_with_letters(
         &self,
         message: &Message,
         targets: &[Target],
         letters: Vec<DeadLetter>,
-        buried: &mut usize,
-    ) -> Result<journal::Position, AppendError> {
-        let mut at = None;
-        *buried = self.broker.dead_letters.offer_all(letters, |letters| {
+    ) -> Result<(journal::Position, usize), AppendError> {
+        self.broker.dead_letters.offer_all(letters, |letters| {
             let dead: Vec<journal::Dead<'_>> = letters
                 .iter()
                 .map(|letter| durable::dead(letter.subscription as u32, letter, &[]))
                 .collect();
-            at = Some(self.write(message, targets, &dead)?);
-            Ok(())
-        })?;
-        at.ok_or(AppendError::Closed)
+            self.write(message, targets, &dead)
+        })
     }
 
     fn write(
