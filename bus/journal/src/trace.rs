@@ -78,10 +78,7 @@ impl Tracer {
             Record::Publish(publish) if publish.mid == self.mid => {
                 say(publish.time_ns, None, published(publish));
                 self.targets.extend(publish.targets);
-                for Dead { target, letter, .. } in publish.letters {
-                    say(letter.at_unix_ns, Some(target), died(&letter));
-                    self.letters.insert(letter.number, target);
-                }
+                self.bury(number, place, publish);
             }
             Record::Forward { from, at_unix_ns, publish } => {
                 if self.targets.contains(from) {
@@ -90,10 +87,7 @@ impl Tracer {
                 if publish.mid == self.mid {
                     say(*at_unix_ns, None, published(publish));
                     self.targets.extend(publish.targets);
-                    for Dead { target, letter, .. } in publish.letters {
-                        say(letter.at_unix_ns, Some(target), died(&letter));
-                        self.letters.insert(letter.number, target);
-                    }
+                    self.bury(number, place, publish);
                 }
             }
             Record::Begun(begun) => {
@@ -155,6 +149,23 @@ impl Tracer {
                 }
             }
             _ => {}
+        }
+    }
+}
+
+impl Tracer {
+    /// What was a dead letter from the start.
+    fn bury(&mut self, number: u64, place: Place, publish: &Publish<'_>) {
+        for Dead { target, letter, .. } in publish.letters {
+            self.found.push(TraceEntry {
+                number,
+                place,
+                kind: Kind::Dead,
+                at_unix_ns: letter.at_unix_ns,
+                target: Some(target),
+                detail: died(&letter),
+            });
+            self.letters.insert(letter.number, target);
         }
     }
 }

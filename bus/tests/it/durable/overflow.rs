@@ -101,6 +101,9 @@ fn a_message_and_the_letters_it_becomes_are_one_record() {
             let mine = letters.iter().filter(|it| it.subscription == subscription.id());
             let found: Vec<_> = mine.map(|it| (it.delivery, it.message.payload())).collect();
             assert_eq!(found, [(4, &b"4"[..])]);
+            let trace = life.broker.journal().unwrap().trace(letters[0].message.id()).unwrap();
+            let died = trace.iter().filter(|entry| entry.kind == patchbay_journal::Kind::Dead);
+            assert_eq!(died.count(), 2, "{trace:?}");
         }
     };
     check(&life);
