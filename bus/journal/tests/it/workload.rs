@@ -204,7 +204,7 @@ impl Work {
         let mut letters = Vec::new();
         for &target in targets.iter().filter(|_| rng.below(6) == 0) {
             let number = self.next_letter + letters.len() as u64;
-            let letter = Letter { number, cause: 7, reason: &full, at_unix_ns: 9 };
+            let letter = Letter { number, cause: 7, reason: &full, ..Letter::default() };
             letters.push(Dead { target, letter, standing: Standing::default() });
         }
         message.letters = letters[..].into();
