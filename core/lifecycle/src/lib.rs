@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`state`], [`identity`], [`cause`], [`failure`] (words) → [`observed`] and
 //! [`mod@plan`] (what is, what to do) → [`planner`] → [`restart`], [`health`], [`order`] (rules) →
-//! [`track`] (one plugin) → [`fleet`] (all of them). Each module imports only from those before it.
+//! [`intent`] and [`track`] (one plugin) → [`fleet`] (all of them). Each module imports only from those before it.
 //! [`transition`] stands beside them: how one version of a plugin takes over from another; and so does
 //! [`mod@blame`]: whose call has ended a process.
 //!
@@ -16,6 +16,7 @@ pub mod failure;
 pub mod fleet;
 pub mod health;
 pub mod identity;
+pub mod intent;
 pub mod observed;
 pub mod order;
 pub mod plan;
@@ -33,11 +34,12 @@ pub use self::{
     fleet::{Command, CommandError, Effect, Fleet, Reading},
     health::{Check, HealthRecord, HealthRule, Verdict},
     identity::{Digest, Generation, Identity},
+    intent::{Facts, Intent, Requirement},
     observed::{Instance, Observed, Queue, StepEnd},
     order::{Node, Order},
     plan::{Flow, Plan, Step},
     planner::{Target, plan},
     restart::{Decision, RestartLimits, RestartPolicy, RestartWindow, Setback, Setbacks, backoff},
     state::State,
-    track::{Facts, Intent, Requirement, Track},
+    track::Track,
 };
