@@ -186,6 +186,14 @@ impl Message {
         unique
     }
 
+    /// Whether both are of the same publisher's envelopes.
+    #[must_use]
+    #[inline]
+    pub fn is_from_home_of(&self, other: &Message) -> bool {
+        // SAFETY: alive by our references; the home of an envelope never changes.
+        unsafe { (*self.0.as_ptr()).home == (*other.0.as_ptr()).home }
+    }
+
     /// Brings the message near, for somebody who reads it soon. It waits for nothing.
     #[inline]
     pub fn fetch(&self) {

@@ -130,6 +130,13 @@ impl Seat {
         &self.hand.current
     }
 
+    /// Whether more than one publisher was seen in the window that was settled last.
+    #[must_use]
+    #[inline]
+    pub fn is_mixed(&self) -> bool {
+        self.hand.is_mixed
+    }
+
     /// When a delivery was accepted, nanoseconds since the Unix epoch.
     #[must_use]
     #[inline]

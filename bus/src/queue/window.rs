@@ -56,6 +56,8 @@ pub(crate) struct Hand {
     /// Ends of calls whose window is settled already.
     pub(crate) finished: Vec<(u64, Outcome)>,
     pub(crate) stage: Vec<Delivery>,
+    /// The last window came from more than one publisher, as far as its ends show.
+    pub(crate) is_mixed: bool,
 }
 
 /// What the desk remembers of a window: enough to take it back.
@@ -178,6 +180,7 @@ impl Hand {
             suspended: 0,
             finished: Vec::new(),
             stage: Vec::new(),
+            is_mixed: false,
         }
     }
 
@@ -195,6 +198,9 @@ impl Hand {
     pub(crate) fn free_previous(&mut self) {
         match Arc::get_mut(&mut self.previous) {
             Some(window) => {
+                if let [first, .., last] = &window[..] {
+                    self.is_mixed = !first.message().is_from_home_of(last.message());
+                }
                 let mut reaper = Reaper::new();
                 for delivery in window.drain(..) {
                     reaper.put(delivery.into_message());

@@ -1,6 +1,6 @@
 //! Who is woken when, and who is asked for lanes.
 
-use patchbay_bus::{Park, Split, Taken, Verdict};
+use patchbay_bus::{Outgoing, Park, Split, Taken, Verdict};
 
 use crate::support::*;
 
@@ -22,6 +22,24 @@ fn a_sleeping_lane_is_woken_once_and_a_working_one_never() {
         rig.publish("a");
     }
     assert_eq!(bells.each_ref().map(|bell| bell.rung()), [0, 1], "the sleeper takes what is new");
+}
+
+#[test]
+fn a_seat_says_whether_several_publish() {
+    let mut rig = Rig::new();
+    let subscription = rig.subscribe(|_| {});
+    let mut seat = seat(&subscription, 1);
+    let mut other = rig.broker.publisher("other");
+    for (by_other, is_mixed) in [(true, true), (false, false)] {
+        rig.publish("a");
+        if by_other {
+            other.publish(Outgoing { topic: "t", ..Outgoing::default() }).unwrap();
+        } else {
+            rig.publish("b");
+        }
+        assert_eq!(drain(&mut seat, |_| None).len(), 2);
+        assert_eq!(seat.is_mixed(), is_mixed);
+    }
 }
 
 #[test]

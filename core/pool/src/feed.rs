@@ -376,7 +376,7 @@ impl Feed {
                         self.settle_all();
                         return None;
                     }
-                    self.lull.took(count, limit);
+                    self.lull.took(count, limit, place.seat.is_mixed());
                     add(&self.lane.counters.windows, 1);
                     let batch = place.rest(count.min(max))?;
                     self.turn = at + 1;

@@ -5,7 +5,8 @@
 //! and gives it back. A *lull* lets a batch form instead.
 //!
 //! It spins where nobody else wants its processor, and gives way otherwise: what it would spin away is
-//! what the publisher, or another lane, needs. One pause in [`PROBE`] gives way to find out.
+//! what the publisher, or another lane, needs. One pause in [`PROBE`] gives way to find out. Where
+//! several publish to one queue it spins: they would only contend for the queue with one another.
 //!
 //! A lane that was woken right after it had fallen asleep is *brisk*: messages come faster than a
 //! sleep pays for itself. Such a lane gives way (it stays runnable, and whoever else wants the
@@ -37,6 +38,8 @@ const IN_VAIN_NS: u64 = 500_000;
 /// After that nobody is given way, so many times as long the first time, and longer each time in a
 /// row: the machine itself may have been away, which says nothing about who had the processor.
 const STUBBORN: [u64; 3] = [4, 20, 100];
+/// Windows for which it is remembered that several publish.
+const MIXED: u32 = 1024;
 /// One pause of so many gives way, to see whether somebody wants the processor.
 const PROBE: u32 = 16;
 
@@ -47,6 +50,8 @@ pub(super) struct Lull {
     spins: u32,
     /// Pauses so far.
     pauses: u32,
+    /// Windows until it is forgotten that several publish; 0 = they do not.
+    mixed: u32,
     /// Somebody had the processor when this lane last gave way.
     is_wanted: bool,
     is_brisk: bool,
@@ -61,9 +66,11 @@ pub(super) struct Lull {
 // === impl Lull ===
 
 impl Lull {
-    /// A window of `count` was taken where `limit` were asked for. A full one says that more is there.
+    /// A window of `count` was taken where `limit` were asked for; the one before it was mixed, of
+    /// several publishers, or not. A full one says that more is there.
     #[inline]
-    pub(super) fn took(&mut self, count: u32, limit: u32) {
+    pub(super) fn took(&mut self, count: u32, limit: u32, mixed: bool) {
+        self.mixed = if mixed { MIXED } else { self.mixed.saturating_sub(1) };
         self.spins = if count < limit { spins_after(count) } else { 0 };
         if self.gave_ns.1 > 0 {
             self.judge(count >= SMALL.min(limit));
@@ -78,10 +85,10 @@ impl Lull {
             return;
         }
         self.pauses = self.pauses.wrapping_add(1);
-        if (self.is_wanted || self.pauses.is_multiple_of(PROBE)) && self.gives_way(clock) {
-            return;
+        let gives = self.is_wanted || self.pauses.is_multiple_of(PROBE);
+        if !(gives && self.mixed == 0 && self.gives_way(clock)) {
+            spin(spins);
         }
-        spin(spins);
     }
 
     /// How often it is worth looking again before the lane sleeps.
@@ -170,7 +177,7 @@ mod tests {
     /// Gave way for long, and found little.
     fn in_vain(lull: &mut Lull, at_ns: u64) {
         lull.gave_way(IN_VAIN_NS + 1, at_ns);
-        lull.took(SMALL - 1, 1024);
+        lull.took(SMALL - 1, 1024, false);
     }
 
     #[test]
@@ -179,13 +186,13 @@ mod tests {
         lull.slept(1, SECOND_NS);
         assert!(!lull.gave_way(TURN_NS, SECOND_NS), "nobody wanted it");
         assert!(lull.gave_way(IN_VAIN_NS, SECOND_NS), "somebody had it, and not for long");
-        lull.took(1, 1024);
+        lull.took(1, 1024, false);
         assert_eq!(lull.looks(), LOOKS);
         lull.gave_way(IN_VAIN_NS + 1, SECOND_NS);
-        lull.took(SMALL, 1024);
+        lull.took(SMALL, 1024, false);
         assert_eq!(lull.looks(), LOOKS, "it was worth it");
         lull.gave_way(IN_VAIN_NS + 1, SECOND_NS);
-        lull.took(1, 1);
+        lull.took(1, 1, false);
         assert_eq!(lull.looks(), LOOKS, "it was all that was asked for");
         in_vain(&mut lull, SECOND_NS);
         assert_eq!(lull.looks(), 0);
@@ -206,7 +213,7 @@ mod tests {
         let times: Vec<u64> = (0..STUBBORN.len() + 1).map(|_| lasts(&mut lull)).collect();
         assert_eq!(times, [4, 20, 100, 100]);
         lull.gave_way(IN_VAIN_NS + 1, SECOND_NS);
-        lull.took(SMALL, 1024);
+        lull.took(SMALL, 1024, false);
         assert_eq!(lasts(&mut lull), STUBBORN[0]);
     }
 
@@ -214,10 +221,22 @@ mod tests {
     fn a_pause_gives_way_while_that_is_wanted_and_not_in_vain() {
         let clock = patchbay_bus::ManualClock::new();
         let mut lull = Lull { is_wanted: true, ..Lull::default() };
-        lull.took(1, 1024);
+        lull.took(1, 1024, false);
         lull.pause(&clock);
         // On a clock that stands still nobody had the processor.
         assert!(!lull.is_wanted);
+        let mut lull = Lull { is_wanted: true, ..Lull::default() };
+        lull.took(1, 1024, true);
+        for _ in 1..MIXED {
+            lull.pause(&clock);
+            assert!(lull.is_wanted, "several publish: it was not tried");
+            lull.took(1, 1024, false);
+        }
+        lull.pause(&clock);
+        assert!(lull.is_wanted);
+        lull.took(1, 1024, false);
+        lull.pause(&clock);
+        assert!(!lull.is_wanted, "that is long ago");
         let mut lull = Lull { stubborn_until_ns: u64::MAX, is_wanted: true, ..Lull::default() };
         assert!(!lull.gives_way(&clock) && !lull.is_wanted);
     }
@@ -226,7 +245,7 @@ mod tests {
     fn a_pause_follows_small_windows_that_are_not_full() {
         let pause_after = |count, limit| {
             let mut lull = Lull::default();
-            lull.took(count, limit);
+            lull.took(count, limit, false);
             lull.spins
         };
         assert_eq!(pause_after(1, 16), SPINS);
