@@ -41,6 +41,7 @@ if [ "$only" = library ]; then exec ./bench/run.sh; fi
 for package in bench_ack bench_job; do
     cargo build --release --locked --quiet -p "$package"
 done
+cargo build --release --locked --quiet -p patchbay --bin patchbay
 cargo build --release --locked --quiet -p patchbay-bench --bin contender
 cargo build --release --locked --quiet -p patchbay-compare
 target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')

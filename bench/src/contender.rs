@@ -9,6 +9,7 @@ mod idle;
 mod matching;
 mod publishing;
 mod replaced;
+mod typed;
 
 use patchbay_measure::{
     entry::{Asked, Outcome},
@@ -24,6 +25,10 @@ pub const ALL: &[(&str, &str)] = &[
     ("patchbay-after", "the same, after the plugin's version was replaced"),
     ("patchbay-graceful", "the same, while the version is replaced again and again, gracefully"),
     ("patchbay-gradual", "the same, gradually"),
+    (
+        "patchbay-typed",
+        "the same, where `patchbay transition rollback` is what brings the old version back",
+    ),
     ("patchbay-bus", "Patchbay's bus alone: publisher, queue, lane, settlement"),
     ("patchbay-bus-split", "the same, while two versions share the messages 70 to 30"),
 ];

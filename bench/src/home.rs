@@ -103,6 +103,12 @@ impl Home {
         Ok(fs::write(folder.join(format!("lib{name}-{version}.so")), other)?)
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Ends the host and removes its folder.
     pub async fn stop(self) {
         self.host.shutdown(END_MAX).await;

@@ -168,7 +168,10 @@ pub(crate) const ALL: &[Contest] = contests! {
         more("patchbay-graceful", "patchbay", Figure::Highest, 5000.0, 5000.0),
         more("patchbay-gradual", "patchbay", Figure::Highest, 5000.0, 5000.0)
     ];
-    "rollback" Transitions PRODUCT, [bound("patchbay", Figure::Took, 50.0, 50.0)];
+    "rollback" Transitions &["patchbay", "patchbay-typed"], [
+        bound("patchbay", Figure::Took, 50.0, 50.0),
+        bound("patchbay-typed", Figure::Took, 50.0, 50.0)
+    ];
     "idle500" Growth PRODUCT, [bound("patchbay", Figure::Bytes, 100e3, 40e3)];
     "among1" Growth PRODUCT, [];
     "among10" Growth PRODUCT, [];

@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{hosted, publishing::Publishers};
+use super::{hosted, publishing::Publishers, typed::Terminal};
 use crate::home::{Home, name_of};
 
 /// The two versions, the one that serves first in front.
@@ -39,7 +39,8 @@ const COURSE_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Noted {
     /// How old messages were.
     pub(super) ages: Histogram,
-    /// When a plugin got a message after it had got none for a while, nanoseconds.
+    /// When the version that served first got a message after it had got none for a while,
+    /// nanoseconds.
     resumed: Vec<u64>,
 }
 
@@ -76,11 +77,14 @@ pub(super) async fn under_load(asked: &Asked<'_>) -> Outcome<Window> {
         spawn_blocking(move || meter::measure(Duration::ZERO, length, None, || home.done(|_| true)))
     };
     let end = Instant::now() + length;
+    let terminal = (contender == "patchbay-typed").then(|| Terminal::open(&home)).transpose()?;
     let mut asked_at = Vec::new();
     let mut transitions = 0_u32;
     while Instant::now() < end {
         match (contender, work.name) {
-            ("patchbay", "rollback") => asked_at.push(roll_back(&home, &name).await?),
+            ("patchbay" | "patchbay-typed", "rollback") => {
+                asked_at.push(roll_back(&home, &name, terminal.as_ref()).await?);
+            }
             ("patchbay-graceful", "replaced") => {
                 forward(&home, &name, transitions, "graceful").await?;
             }
@@ -94,6 +98,7 @@ pub(super) async fn under_load(asked: &Asked<'_>) -> Outcome<Window> {
     }
     let mut window = measured.await?;
     publishers.stop();
+    drop(terminal);
     Arc::into_inner(home).ok_or("the host is still in use")?.stop().await;
     let noted = noted(notes.path())?;
     if !asked_at.is_empty() {
@@ -110,13 +115,16 @@ async fn forward(home: &Home, name: &str, nth: u32, strategy: &str) -> Outcome<(
 }
 
 /// To the new version and back by command, from the bake. Says when the command was given.
-async fn roll_back(home: &Home, name: &str) -> Outcome<u64> {
+async fn roll_back(home: &Home, name: &str, terminal: Option<&Terminal>) -> Outcome<u64> {
     let wish = TransitionRequest { bake_ms: Some(60_000), ..to(VERSIONS[1], "graceful") };
     start(home, name, wish).await?;
     until(home, name, |report| report.bake_left_ms.is_some()).await?;
     sleep(SERVED).await;
     let asked_ns = now_ns();
-    home.host.transition_ask(name, Ask::Rollback, "bench").await?;
+    match terminal {
+        Some(terminal) => terminal.types(&["transition", "rollback", name]).await?,
+        None => drop(home.host.transition_ask(name, Ask::Rollback, "bench").await?),
+    }
     over(home, name, OutcomeKind::RolledBack).await?;
     Ok(asked_ns)
 }
@@ -176,9 +184,12 @@ async fn until(
 pub(super) fn noted(folder: &Path) -> Outcome<Noted> {
     let mut noted = Noted::default();
     for entry in fs::read_dir(folder)? {
-        let text = fs::read_to_string(entry?.path())?;
+        let entry = entry?;
+        let text = fs::read_to_string(entry.path())?;
         let (resumed, ages) = text.split_once('\n').unwrap_or_default();
-        noted.resumed.extend(resumed.split(' ').filter_map(|at| at.parse::<u64>().ok()));
+        if entry.file_name().to_string_lossy().starts_with(VERSIONS[0]) {
+            noted.resumed.extend(resumed.split(' ').filter_map(|at| at.parse::<u64>().ok()));
+        }
         noted.ages.read(ages);
     }
     noted.resumed.sort_unstable();

@@ -1,6 +1,6 @@
 //! Does what its configuration says: notes how old a message is, forwards it, or answers it.
 //!
-//! At its end it writes what it noted into the folder that its configuration names. The name has a fixed length, as that of `bench_ack` has: copies of the file get other digits.
+//! At its end it writes what it noted into the folder that its configuration names, in a file that begins with its version. The name has a fixed length, as that of `bench_ack` has: copies of the file get other digits.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -99,7 +99,8 @@ impl Plugin for Job {
         let resumed = self.resumed.lock().unwrap_or_else(PoisonError::into_inner);
         let resumed: Vec<String> = resumed.iter().map(u64::to_string).collect();
         let text = format!("{}\n{}", resumed.join(" "), self.ages.write());
-        std::fs::write(format!("{folder}/{}", now_ns()), text)
+        let version = &self.context.plugin_version;
+        std::fs::write(format!("{folder}/{version}-{}", now_ns()), text)
             .map_err(|error| PluginError::permanent(format!("cannot write notes: {error}")))
     }
 }
