@@ -18,7 +18,8 @@ use self::{
 };
 use crate::{
     Cause, Change, Check, Facts, FailureKind, Flow, Generation, HealthRule, Instance, Intent, Now,
-    Observed, Order, Plan, PluginName, Refusal, RestartLimits, State, Step, Target, Track, plan,
+    Observed, Order, Plan, PluginName, Refusal, RestartLimits, State, Step, Target, Track, Verdict,
+    plan,
 };
 
 /// Names remembered, beyond those in use: the oldest that are not enabled any more are forgotten.
@@ -291,7 +292,9 @@ impl Fleet {
             return Vec::new();
         }
         let failures = track.serving_facts.as_ref().map_or(1, |facts| facts.health.failures);
-        if !track.health.record(check, failures, now.unix_ns) {
+        let turned = track.health.record(check, failures, now.unix_ns);
+        // What could not be followed when it turned, because something else was on its way, is later.
+        if !turned && (track.health.verdict != Verdict::Unhealthy || track.ails) {
             return Vec::new();
         }
         let detail = track.health.detail.clone().unwrap_or_default();

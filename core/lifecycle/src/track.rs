@@ -49,7 +49,7 @@ pub struct Track {
     /// Facts of what the running plan, or the latest one, was made for.
     planned_facts: Option<Facts>,
     /// Whether what serves has failed by itself.
-    ails: bool,
+    pub(crate) ails: bool,
     /// Who served before the latest cutover, and its facts.
     before: Option<(Generation, Facts)>,
     /// Whether the plan that runs replaces what serves by something else: what fails meanwhile is

@@ -42,3 +42,35 @@ fn keeps_failing(world: &mut World, first: u64) {
         world.run_failing(&mut init_fails("a"));
     }
 }
+
+#[test]
+fn who_turned_ill_while_a_successor_failed_is_replaced_afterwards() {
+    let mut world = World::new();
+    world.scan(&[("a", wanted(facts(1)))]);
+    world.run();
+    let old = world.serving("a");
+    let generation = Generation(old.expect("it serves"));
+    let check = |world: &mut World| {
+        let failed = Check::Failed("no".into());
+        let effects = world.fleet.checked(&name("a"), generation, failed, world.now, u64::MAX);
+        world.take(effects);
+    };
+    world.scan(&[("a", wanted(facts(2)))]);
+    for _ in 0..3 {
+        check(&mut world);
+    }
+    world.run_failing(&mut init_fails("a"));
+    world.scan(&[("a", wanted(facts(1)))]);
+    world.run();
+    assert_eq!(world.serving("a"), old);
+    assert!(world.fleet.track(&name("a")).expect("known").failure.is_none());
+    check(&mut world);
+    assert_eq!(world.failure("a").0, FailureKind::Health);
+    // Once is enough.
+    let restarts = |world: &World| {
+        world.fleet.track(&name("a")).expect("known").setbacks.newest_first().count()
+    };
+    let told = restarts(&world);
+    check(&mut world);
+    assert_eq!(restarts(&world), told);
+}
