@@ -210,11 +210,13 @@ async fn a_subscription_that_is_cut_off_is_told_of_and_let_in_by_its_operator() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_letter_whose_message_is_damaged_is_said_to_be_lost() {
     let served = bounded(|_| {}).await;
-    for text in ["first", "second", "taken by nobody", "kept for good"] {
-        let body = json!({"topic": "disk.buried", "text": text}).to_string();
+    assert_eq!(served.ask("POST /api/v1/plugins/echo/resume", "").await.status, 200);
+    for (number, key) in [(1, "taken by nobody"), (2, "kept for good")] {
+        let body = json!({"topic": "disk.many", "text": "fail", "key": key}).to_string();
         assert_eq!(served.ask(PUBLISH, &body).await.json()["routed"], 1);
+        let letter = format!("GET /api/v1/dead-letters/{number}");
+        served.until(&letter, "", |answer| answer.status == 200).await;
     }
-    assert_eq!(served.ask("GET /api/v1/dead-letters/1", "").await.status, 200);
     let home = served.end().await;
     for entry in fs::read_dir(home.path().join("data/journal")).expect("a folder") {
         let path = entry.expect("an entry").path();

@@ -117,7 +117,8 @@ pub(super) fn selected(context: &Context, work: LetterWork, selector: &Selector)
     let lost = unreadable(context, work, selector).into_iter();
     let lost = lost.map(|it| Named { number: it.number, died_unix_ns: 0, is_durable: true });
     letters.extend(lost.take(selector.limit().saturating_sub(letters.len())));
-    letters.sort_unstable_by_key(|named| named.number);
+    // Of one that was named and is lost to damage, what is known of it comes first.
+    letters.sort_unstable_by_key(|named| (named.number, !named.is_durable));
     letters.dedup_by_key(|named| named.number);
     letters
 }
