@@ -15,6 +15,7 @@
 //! | what can be written down | `record` |
 //! | what is right here | `expectation` |
 //! | everything by message and delivery | `casebook` |
+//! | calls that were written down after they were taken away | `late` |
 //! | lost, phantom, doubled | `presence` |
 //! | duplicates without a cause, falling counters | `repetition` |
 //! | order of a key | `order` |
@@ -29,6 +30,7 @@ mod casebook;
 mod cutover;
 mod expectation;
 mod finding;
+mod late;
 mod order;
 mod presence;
 mod read;

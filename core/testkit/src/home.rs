@@ -30,6 +30,12 @@ impl Home {
         home
     }
 
+    /// Leaves the folder where it is, for whoever looks for the cause of a failure.
+    #[must_use]
+    pub fn keep(self) -> PathBuf {
+        self.folder.keep()
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -92,9 +92,8 @@ async fn random_transitions_of_several_plugins_under_load_lose_nothing() {
     let report = host.shutdown(LONG).await;
     assert!(report.clean, "{report:#?}");
     let judged = Judge::read(&files).close();
-    drop(home);
     println!("chaos churn: seed {seed}, {} rounds, {tally}\n{judged}", tally.begun);
-    judged.assert_clean();
+    judged.assert_clean(home);
     if tally.begun >= TRANSITIONS {
         tally.assert_everything_happened();
     }

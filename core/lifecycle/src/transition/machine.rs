@@ -16,7 +16,7 @@ mod trial;
 use std::time::Duration;
 
 use super::{
-    event::{Action, Effect, Event, Served, Ticket},
+    event::{Action, Effect, Event, Served, Ticket, Yield},
     record::{FORMAT, Outcome, Record, Standing},
     report::{ENTRIES_MAX, Entry, Report, VersionReport},
     request::TransitionSpec,
@@ -205,6 +205,9 @@ impl Transition {
             Event::Ended { ticket, result } => {
                 if self.running && ticket == self.ticket {
                     self.running = false;
+                    if let Ok(Yield::Revoked { calls }) = result {
+                        self.tell_taken(calls, now, &mut effects);
+                    }
                     self.ended(result, now, &mut effects);
                 }
             }
@@ -387,6 +390,13 @@ impl Transition {
         }
         self.entries.push(entry.clone());
         out.push(Effect::Tell(entry));
+    }
+
+    /// Calls were taken away. Said at once and in every case: whoever sees them repeated looks for it
+    /// here, also when the way out had been decided meanwhile.
+    fn tell_taken(&mut self, calls: u64, now: Now, out: &mut Vec<Effect>) {
+        let whose = if self.phase.is_leaving() { "the candidate" } else { "the old version" };
+        self.tell(format!("{calls} calls of {whose} were taken away"), now, out);
     }
 
     fn perform(&mut self, action: Action, out: &mut Vec<Effect>) {

@@ -6,7 +6,7 @@ use super::{
     balance, cutover,
     expectation::{Expectations, Listener},
     finding::{Kind, Verdict},
-    order, presence,
+    late, order, presence,
     record::{
         Answer, Began, Cause, Dead, Ended, Event, LedgerTerms, Level, Published, Record, Status,
         Tag,
@@ -230,6 +230,7 @@ impl Casebook {
         self.causes.sort_by_key(|cause| cause.t);
         let deaths = self.causes.iter().filter(|cause| cause.event.ends_life());
         self.life_ends = deaths.map(|cause| cause.t).collect();
+        late::correct(&mut self);
         self.summarise(&mut verdict);
         presence::judge(&self, &mut verdict);
         repetition::judge(&self, &mut verdict);
@@ -343,10 +344,17 @@ impl Casebook {
         })
     }
 
-    /// When hand-offs of a listener were taken away: from when to when it may have been.
-    pub(super) fn takes(&self, listener: &str) -> Vec<(u64, u64)> {
-        let ours = |cause: &&Cause| cause.event.repeats() && cause.event.concerns(listener);
-        self.causes.iter().filter(ours).map(|cause| (cause.t, cause.until.max(cause.t))).collect()
+    /// When hand-offs of a listener were taken away by such events: from when to when it may have
+    /// been.
+    pub(super) fn takes(
+        &self,
+        listener: &str,
+        kinds: impl Fn(&Event) -> bool,
+    ) -> impl Iterator<Item = (u64, u64)> {
+        let ours = move |cause: &&Cause| {
+            cause.event.repeats() && cause.event.concerns(listener) && kinds(&cause.event)
+        };
+        self.causes.iter().filter(ours).map(|cause| (cause.t, cause.until.max(cause.t)))
     }
 
     pub(super) fn tag(&self, message: Message) -> String {

@@ -169,7 +169,7 @@ fn overlapped(
         .flat_map(|delivery| book.deliveries[delivery].iter().map(|call| (call, *delivery)))
         .collect();
     calls.sort_by_key(|(call, _)| call.began);
-    let taken = book.takes(&listener.name);
+    let taken: Vec<(u64, u64)> = book.takes(&listener.name, |_| true).collect();
     let mut busy: Option<(u64, Delivery)> = None;
     for (call, delivery) in calls {
         if let Some((until, by)) = busy

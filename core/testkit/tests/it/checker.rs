@@ -1,5 +1,7 @@
 //! The checker finds what it is for: each kind of broken promise is planted once.
 
+mod late;
+
 use patchbay_testkit::checker::{
     Answer, Began, Cause, Dead, Ended, Event, Expectations, Kind, LedgerTerms, Level, Listener,
     Ordering, Published, Record, Records, Status, Tag, Verdict, check,

@@ -8,8 +8,12 @@ use std::{
 };
 
 use patchbay_lifecycle::transition::Entry;
-use patchbay_testkit::checker::{
-    Began, Casebook, Cause, Event, Expectations, Listener, Ordering, Record, Records, Tag, Verdict,
+use patchbay_testkit::{
+    Home,
+    checker::{
+        Began, Casebook, Cause, Event, Expectations, Listener, Ordering, Record, Records, Tag,
+        Verdict,
+    },
 };
 
 use super::{
@@ -273,8 +277,12 @@ impl Part<'_> {
 // === impl Judged ===
 
 impl Judged {
-    /// Every promise was kept, and there was something to judge.
-    pub(super) fn assert_clean(&self) {
+    /// Every promise was kept, and there was something to judge. Else what was written down stays in
+    /// the home.
+    pub(super) fn assert_clean(&self, home: Home) {
+        if !self.verdict.is_clean() {
+            println!("what was written down is kept in {}", home.keep().display());
+        }
         self.verdict.assert_clean();
         let seen = [self.cutovers, self.pauses.len() as u64, self.verdict.summary.accepted];
         assert!(!seen.contains(&0), "there is nothing to judge: {self}");

@@ -206,5 +206,5 @@ fn a_host_that_is_killed_in_random_transitions_serves_what_it_promised_and_loses
         "chaos deaths: seed {seed}, {deaths} rounds, {early} before it was ready, {courses} \
          transitions came to their end\n{judged}"
     );
-    judged.assert_clean();
+    judged.assert_clean(home);
 }

@@ -119,13 +119,7 @@ impl Transition {
                 self.tell("the old version holds nothing any more", now, out);
                 self.drained(now, out);
             }
-            Phase::Revoking => {
-                if let Yield::Revoked { calls } = brought {
-                    let text = format!("{calls} calls of the old version were taken away");
-                    self.tell(text, now, out);
-                }
-                self.drained(now, out);
-            }
+            Phase::Revoking => self.drained(now, out),
             Phase::HandingOver => {
                 self.phase = Phase::Opening;
                 self.perform(Action::Open(candidate), out);

@@ -251,6 +251,36 @@ fn a_rollback_is_possible_while_the_old_version_drains() {
 }
 
 #[test]
+fn calls_that_were_taken_away_are_told_of_whatever_was_decided_meanwhile() {
+    let told = |world: &World| -> Vec<String> {
+        let entries = world.transition.report(world.now).entries;
+        let texts = entries.into_iter().map(|entry| entry.text);
+        texts.filter(|text| text.ends_with("were taken away")).collect()
+    };
+    let mut world = World::new(spec(Strategy::Immediate));
+    while !matches!(world.running, Some((_, Action::Revoke(_)))) {
+        world.succeed();
+    }
+    ask(&mut world, Asked::Rollback);
+    world.finish();
+    world.check_end();
+    assert_eq!(world.outcome().kind, OutcomeKind::RolledBack);
+    assert_eq!(told(&world), ["3 calls of the old version were taken away"]);
+
+    // The candidate does not finish in time what it has when it is taken back.
+    let mut world = with(Strategy::Graceful, |terms| terms.bake = seconds(60));
+    run_to(&mut world, "baking");
+    ask(&mut world, Asked::Rollback);
+    while !matches!(world.running, Some((_, Action::Drain(NEW, _)))) {
+        world.succeed();
+    }
+    world.fail(false);
+    world.finish();
+    world.check_end();
+    assert_eq!(told(&world), ["3 calls of the candidate were taken away"]);
+}
+
+#[test]
 fn a_rollback_that_cannot_be_recorded_is_tried_again_until_it_is() {
     let mut world = with(Strategy::Graceful, |terms| terms.bake = seconds(60));
     run_to(&mut world, "baking");
