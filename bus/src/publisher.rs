@@ -6,6 +6,7 @@
 mod admit;
 mod cache;
 mod error;
+mod many;
 mod pending;
 pub(crate) mod recording;
 mod submission;

@@ -198,16 +198,21 @@ impl Admission<'_> {
             if route.needs_taker {
                 return Err(Refused { error: PublishError::NoMatch, message });
             }
-            route.taps.iter().for_each(|tap| tap.offer(&message));
-            let is_reply = message.topic().starts_with(REPLY_PREFIX);
-            let routed = if is_reply { self.broker.requests.answer(message) } else { 0 };
-            return Ok(Published::in_memory(id, routed));
+            return Ok(Published::in_memory(id, self.pass(route, message)));
         }
         messages.push_back(message);
         match (self.admit(route, messages), messages.pop_front()) {
             (Err(error), Some(message)) => Err(Refused { error, message }),
             (result, _) => Ok(Published::in_memory(id, result.unwrap_or_default())),
         }
+    }
+
+    /// A message that no subscription matches: to who looks on, and to who waits for a reply. Returns
+    /// how many took it.
+    fn pass(self, route: &Route, message: Message) -> u32 {
+        route.taps.iter().for_each(|tap| tap.offer(&message));
+        let is_reply = message.topic().starts_with(REPLY_PREFIX);
+        if is_reply { self.broker.requests.answer(message) } else { 0 }
     }
 
     /// Admits messages of one topic from the front until one is refused, which stays in front.
@@ -220,8 +225,11 @@ impl Admission<'_> {
         if self.is_closed() {
             return Err(PublishError::Closed);
         }
-        if route.needs_taker && route.subscriptions.is_empty() {
-            return Err(PublishError::NoMatch);
+        if route.subscriptions.is_empty() {
+            if route.needs_taker {
+                return Err(PublishError::NoMatch);
+            }
+            return Ok(messages.drain(..).fold(0, |_, message| self.pass(route, message)));
         }
         let mut deadline = None;
         let mut made_room = 0;

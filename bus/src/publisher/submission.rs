@@ -8,6 +8,7 @@ use patchbay_slab::Message;
 use super::{
     Outgoing, Pending, PublishError, Published, Publisher, Refused,
     admit::{Admission, Patience, Start},
+    many::Awaited,
     pending::{Commit, Release},
     recording::{Appended, Recording, refusal},
 };
@@ -66,9 +67,7 @@ impl Publisher {
     /// all of it. Returns how many were accepted, and what stopped the next one.
     #[cold]
     pub(super) fn publish_run(&mut self, batch: &[Outgoing<'_>]) -> (usize, Option<PublishError>) {
-        // The last record of each level stands for those before it.
-        let mut last: [Option<Pending>; Level::ALL.len()] = Default::default();
-        let mut others: Vec<Pending> = Vec::new();
+        let mut awaited = Awaited::default();
         let mut stopped = None;
         let mut submitted = 0;
         for outgoing in batch {
@@ -78,19 +77,9 @@ impl Publisher {
                 if is_mine { self.submit_checked(outgoing, hops).map(Some) } else { Ok(None) }
             });
             match submission {
-                // What becomes of its cause is recorded behind it: nobody waits.
-                Ok(Some(pending)) if outgoing.cause.is_some_and(|cause| cause.mark() != 0) => {
-                    submitted += 1;
-                    Pending::release(pending);
-                }
                 Ok(Some(pending)) => {
                     submitted += 1;
-                    let slot = &mut last[pending.promised().level as usize];
-                    let leads_elsewhere = |before: &Pending| !before.leads_to_the_same_as(&pending);
-                    if slot.as_ref().is_some_and(leads_elsewhere) {
-                        others.extend(slot.take());
-                    }
-                    *slot = Some(pending);
+                    awaited.add(pending, outgoing.cause);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -99,13 +88,10 @@ impl Publisher {
                 }
             }
         }
-        for pending in others.into_iter().chain(last.into_iter().flatten()) {
-            if let Err(error) = pending.wait() {
-                // Which of them are there is known after a restart.
-                return (0, Some(error));
-            }
+        match awaited.wait() {
+            Ok(()) => (submitted, stopped),
+            Err(error) => (0, Some(error)),
         }
-        (submitted, stopped)
     }
 
     pub(super) fn submit_checked(

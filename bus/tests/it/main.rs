@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic like tests")]
 
 mod admission;
+mod batches;
 mod cutover;
 mod dead_letters;
 mod durable;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use patchbay_bus::{Broker, BrokerConfig, Message, Outgoing, REPLY_TO, Reply, RequestError};
+use patchbay_wire::TopicPattern;
 
 use crate::support::*;
 
@@ -47,6 +48,27 @@ fn a_reply_finds_the_one_who_asked() {
     });
     for (i, reply) in replies.iter_mut().enumerate() {
         assert_eq!(poll(reply).unwrap().unwrap().payload(), [b'1' + i as u8]);
+    }
+}
+
+#[test]
+fn replies_in_a_batch_reach_who_asked_and_who_looks_on() {
+    let mut rig = Rig::new();
+    let subscription = rig.subscribe(|_| {});
+    let mut tap = rig.broker.tap(TopicPattern::parse("$PB.reply.>").unwrap(), 8);
+    let mut replies = [request(&rig.broker, "t").unwrap(), request(&rig.broker, "t").unwrap()];
+    let mut topics = Vec::new();
+    drain(&mut seat(&subscription, 1), |delivery| {
+        topics.push(delivery.message().header(REPLY_TO).unwrap().to_owned());
+        None
+    });
+    let to = |at: usize| Outgoing { topic: &topics[at], payload: b"!", ..Outgoing::default() };
+    let made = rig.publisher.draft(&to(0), 0).unwrap().freeze();
+    assert_eq!(rig.publisher.publish_messages(&mut [made].into(), None, true).0, 1);
+    assert_eq!(rig.publisher.publish_batch(&[to(1)]).0, 1);
+    for (reply, expected) in replies.iter_mut().zip([&b""[..], b"!"]) {
+        assert_eq!(poll(reply).unwrap().unwrap().payload(), expected);
+        assert_eq!(tap.try_recv().unwrap().payload(), expected);
     }
 }
 

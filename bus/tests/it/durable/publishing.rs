@@ -219,3 +219,42 @@ fn a_batch_of_many_topics_is_accepted_in_its_order() {
     let found = drain(&mut seat(&subscription, 1), |_| None);
     assert_eq!(found, ["a", "b", "c", "d", "e"]);
 }
+
+#[test]
+fn made_messages_of_many_levels_are_accepted_in_their_order_with_one_flush_for_a_run() {
+    let mut life = Life::first();
+    let subscription = life.subscribe(">", |_| {});
+    let batch = |life: &mut Life| -> std::collections::VecDeque<_> {
+        let topics = ["m", "t", "t", "t", "m"];
+        topics
+            .iter()
+            .map(|topic| life.publisher.draft(&to(topic, b""), 0).unwrap().freeze())
+            .collect()
+    };
+    // The first record of a life brings more with it.
+    life.publish("first");
+    let mut messages = batch(&mut life);
+    let before = life.disk.operations();
+    let (accepted, stopped) = life.publisher.publish_messages(&mut messages, None, true);
+    assert!(accepted == 5 && stopped.is_none(), "{accepted} {stopped:?}");
+    assert_eq!(life.disk.operations() - before, 2, "one write and one flush");
+    assert_eq!(ledger_of(&subscription), (6, 6, 0, 0));
+    let mut topics = Vec::new();
+    let mut seat = seat(&subscription, 1);
+    let mut cause = None;
+    drain(&mut seat, |delivery| {
+        topics.push(delivery.message().topic().to_owned());
+        cause.get_or_insert_with(|| delivery.message().clone());
+        None
+    });
+    assert_eq!(topics, ["t", "m", "t", "t", "t", "m"]);
+
+    // What follows from a recorded message waits for nothing.
+    let mut messages = batch(&mut life);
+    let before = life.disk.operations();
+    let (accepted, stopped) = life.publisher.publish_messages(&mut messages, cause.as_ref(), true);
+    assert!(accepted == 5 && stopped.is_none(), "{accepted} {stopped:?}");
+    assert_eq!(life.disk.operations(), before);
+    life.flush();
+    assert_eq!(ledger_of(&subscription).0, 11);
+}
