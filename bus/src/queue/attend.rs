@@ -129,6 +129,7 @@ impl Desk {
             Fetch {
                 seat_bit: 0,
                 park: false,
+                leave: false,
                 direct: 0,
                 window: &mut window,
                 stage: &mut stage,

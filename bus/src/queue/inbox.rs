@@ -93,6 +93,8 @@ pub(crate) enum Visit {
     Direct,
     /// It lies in the stage and has to be sorted.
     Staged,
+    /// Something, which was left there.
+    Left,
     /// Nothing.
     Empty,
 }
@@ -103,6 +105,8 @@ pub(crate) struct Fetch<'a> {
     pub(crate) seat_bit: u64,
     /// Sleep if nothing is there.
     pub(crate) park: bool,
+    /// Leave deliveries that can be handed out where they are: older ones come first.
+    pub(crate) leave: bool,
     /// Most deliveries that may go straight to `window`.
     pub(crate) direct: usize,
     /// Empty; receives a direct window.
@@ -210,6 +214,7 @@ impl Inbox {
                 }
                 Visit::Empty
             }
+            _ if fetch.leave => Visit::Left,
             n if n <= fetch.direct => {
                 mem::swap(&mut state.buffer, fetch.window);
                 state.buffer_bytes = 0;

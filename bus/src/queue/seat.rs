@@ -193,24 +193,39 @@ impl Seat {
     /// [`forward_patience`](crate::BrokerConfig::forward_patience) at most. Call it with no lock
     /// held.
     pub fn record(&mut self, position: usize, verdict: Verdict) {
+        if let Verdict::Forward { topic, message } = verdict {
+            return self.forward(position, &topic, &message);
+        }
+        let outcome = plain(verdict);
         let Some(delivery) = self.hand.current.get(position) else { return };
-        let key = delivery.key_hash();
-        let outcome = match verdict {
-            Verdict::Forward { topic, message } if delivery.is_durable() => {
-                let durable = Some(delivery.id());
-                self.forward_leased(&topic, &message, self.token(position), durable)
-            }
-            Verdict::Forward { topic, message } => match self.forward(position, &topic, &message) {
-                Outcome::Forwarded => {
+        // A dead letter is one only once it is settled: the desk may charge a version on trial with it
+        // instead, and then it comes again.
+        self.block(delivery.key_hash());
+        self.hand.is_odd = true;
+        self.hand.shared.record(position as u32, outcome);
+    }
+
+    /// The same for a forward: publishes first, and what is settled as forwarded is settled after:
+    /// never neither. The target's refusal is a retry, and a wait for its room is a short one, so
+    /// nothing can deadlock.
+    #[inline]
+    pub fn forward(&mut self, position: usize, topic: &str, message: &Message) {
+        let Some(delivery) = self.hand.current.get(position) else { return };
+        let (key, is_durable) = (delivery.key_hash(), delivery.is_durable());
+        // While nothing of the window was taken back its lease is good.
+        let outcome = if !is_durable && self.hand.shared.gate.is_whole(self.hand.ticket) {
+            let cause = delivery.message();
+            match self.courier.forward(&self.subscription, topic, message, cause) {
+                Ok(()) => {
                     self.hand.forwarded += 1;
                     return self.hand.shared.record_forward(position);
                 }
-                outcome => outcome,
-            },
-            other => plain(other),
+                refused => forwarded(topic, refused),
+            }
+        } else {
+            let durable = is_durable.then_some(delivery.id());
+            self.forward_leased(topic, message, self.token(position), durable)
         };
-        // A dead letter is one only once it is settled: the desk may charge a version on trial with it
-        // instead, and then it comes again.
         if !matches!(outcome, Outcome::Forwarded) {
             self.block(key);
         }
@@ -264,20 +279,7 @@ impl Seat {
         }
     }
 
-    /// Publishes first; `forwarded` is settled after: never neither. The target's refusal is a
-    /// retry, and a wait for its room is a short one, so nothing can deadlock.
-    fn forward(&mut self, position: usize, topic: &str, message: &Message) -> Outcome {
-        match self.hand.current.get(position) {
-            // Nothing of the window was taken back: its lease is good.
-            Some(delivery) if self.hand.shared.gate.is_whole(self.hand.ticket) => {
-                let cause = delivery.message();
-                forwarded(topic, self.courier.forward(&self.subscription, topic, message, cause))
-            }
-            _ => self.forward_leased(topic, message, self.token(position), None),
-        }
-    }
-
-    /// The same for a call that may have lost its lease, or whose delivery is recorded.
+    /// Publishes for a call that may have lost its lease, or whose delivery is recorded.
     #[cold]
     fn forward_leased(
         &mut self,

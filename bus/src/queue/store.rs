@@ -88,6 +88,12 @@ impl Store {
         self.keyed.is_none() && split.generations().len() == 1 && self.ready[0].is_empty()
     }
 
+    /// Whether what is here comes before all that is in the inbox, for whoever asks.
+    #[inline]
+    pub(crate) fn is_ahead(&self, split: &Split) -> bool {
+        self.keyed.is_none() && split.generations().len() == 1 && !self.ready[0].is_empty()
+    }
+
     /// Whether nothing is held back by its key.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {

@@ -187,6 +187,8 @@ impl Desk {
         });
         let mut parked = 0;
         let mut later = Vec::new();
+        // What was fetched before is handed out first: to fetch more beside it would only move it about.
+        let mut leave = peers == 1 && self.store.is_ahead(&self.split);
         let mut visit;
         loop {
             let is_idle = !self.store.has_ready(part);
@@ -197,6 +199,7 @@ impl Desk {
                 Fetch {
                     seat_bit: 1 << hand.slot,
                     park: is_idle && ask.park == Park::Yes,
+                    leave: mem::take(&mut leave),
                     direct,
                     window,
                     stage,
@@ -216,7 +219,7 @@ impl Desk {
                     self.store.hand_over(stage, (part, limit), window, &self.split);
                 }
                 Visit::Staged => self.sort_in(stage),
-                Visit::Empty => {}
+                Visit::Left | Visit::Empty => {}
             }
             self.add_later(&mut later);
             let waiting = self.store.waiting(part);

@@ -25,6 +25,34 @@ fn a_sleeping_lane_is_woken_once_and_a_working_one_never() {
 }
 
 #[test]
+fn what_a_lane_left_behind_comes_first_and_what_is_new_stays_where_it_is() {
+    let mut rig = Rig::new();
+    let subscription = rig.subscribe(|_| {});
+    let mut lane = seat(&subscription, 1);
+    let window = |seat: &mut patchbay_bus::Seat, limit| match seat.take(limit, Park::No) {
+        Taken::Batch(n) => {
+            (0..n).for_each(|i| assert_eq!(seat.begin(i), patchbay_bus::Begin::Go));
+            seat.deliveries().iter().map(text).collect::<String>()
+        }
+        other => panic!("{other:?}"),
+    };
+    "abcde".chars().for_each(|it| rig.publish(&it.to_string()));
+    assert_eq!(window(&mut lane, 3), "abc");
+    "fghi".chars().for_each(|it| rig.publish(&it.to_string()));
+    assert_eq!(window(&mut lane, 3), "de");
+    assert_eq!((subscription.ledger().queued, subscription.ledger().in_flight), (4, 2));
+    assert_eq!(window(&mut lane, 3), "fgh");
+    // Another lane finds all that is there.
+    "jk".chars().for_each(|it| rig.publish(&it.to_string()));
+    let mut other = seat(&subscription, 1);
+    assert_eq!(window(&mut other, 8), "ijk");
+    lane.settle();
+    other.settle();
+    let ledger = subscription.ledger();
+    assert_eq!((ledger.done, ledger.queued, ledger.in_flight), (11, 0, 0));
+}
+
+#[test]
 fn a_seat_says_whether_several_publish() {
     let mut rig = Rig::new();
     let subscription = rig.subscribe(|_| {});

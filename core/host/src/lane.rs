@@ -16,6 +16,7 @@ use patchbay_bus::{Clock, Fault, FaultClass, Verdict};
 use patchbay_interpose::crash::{Call as Recorded, lane::LaneRecord};
 use patchbay_loader::{self as loader, Call, Handed, LaneSource};
 use patchbay_pool::{self as pool, Feed, OpOutcome, Token};
+use patchbay_slab::Message;
 
 use crate::transit::observer::{LaneObserver, Observer};
 
@@ -150,6 +151,18 @@ impl LaneSource for FeedSource<'_> {
             return self.complete(token, loader::Outcome::Ack(None));
         }
         self.feed.acknowledge(Token::from_raw(token));
+        if let Some(record) = &mut self.record {
+            record.end(token);
+        }
+    }
+
+    #[inline]
+    fn forward(&mut self, token: u64, topic: &str, message: Message) {
+        if !self.observer.is_idle() {
+            let topic = topic.to_owned();
+            return self.complete(token, loader::Outcome::Forward { topic, message });
+        }
+        self.feed.forward(Token::from_raw(token), topic, message);
         if let Some(record) = &mut self.record {
             record.end(token);
         }

@@ -44,6 +44,11 @@ pub trait LaneSource {
         self.complete(token, Outcome::Ack(None));
     }
 
+    /// The same for a delivery that was forwarded: to a topic that is not checked yet.
+    fn forward(&mut self, token: u64, topic: &str, message: Message) {
+        self.complete(token, Outcome::Forward { topic: topic.to_owned(), message });
+    }
+
     /// The next control call. Asked on lane 0 only.
     fn next_op(&mut self) -> NextOp;
 

@@ -4,7 +4,7 @@
 //! before anybody else sees the value. Whatever the contract does not allow becomes
 //! [`Outcome::Invalid`], never undefined behaviour.
 
-use std::slice;
+use std::{ops::Deref, slice};
 
 use patchbay_abi as abi;
 use patchbay_slab::Message;
@@ -62,6 +62,18 @@ pub(crate) enum TextLimit {
     /// For a control call.
     Reply(usize),
 }
+
+/// A forward as the library wrote it.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    pub(crate) topic: LentText,
+    pub(crate) message: Message,
+}
+
+/// A text that is still the library's, which gets it back when this is dropped: on the lane, while
+/// the library is mapped.
+#[derive(Debug)]
+pub(crate) struct LentText(abi::Buf);
 
 /// What a library wrote, copied.
 struct Text {
@@ -132,6 +144,30 @@ impl Outcome {
             && raw.text.free.is_none()
     }
 
+    /// A call in a slot that ended with a forward which is as it should be: taken over without a copy
+    /// of its topic. `None` = anything else, and nothing was touched.
+    ///
+    /// # Safety
+    /// As for [`Outcome::after`]; the result is dropped on this thread, before the library is called
+    /// again.
+    #[inline]
+    pub(crate) unsafe fn forward(
+        state: u32,
+        raw: &mut abi::Outcome,
+        limit: TextLimit,
+    ) -> Option<Forward> {
+        let is_forward = state == abi::state::READY && raw.code == abi::outcome::code::FORWARD;
+        if !is_forward || raw.text.ptr.is_null() || raw.text.len > limit.bytes() {
+            return None;
+        }
+        // SAFETY: the library wrote them there and has not freed them.
+        str::from_utf8(unsafe { raw.text.as_str().as_bytes() }).ok()?;
+        // SAFETY: the caller vouches that a message, when there is one, comes with a reference.
+        let message = unsafe { messages::adopt(raw.message) }.ok()??;
+        let text = std::mem::replace(raw, abi::Outcome::EMPTY).text;
+        Some(Forward { topic: LentText(text), message })
+    }
+
     /// What a call in a slot left behind, by the state that it returned.
     ///
     /// # Safety
@@ -181,6 +217,24 @@ impl ErrorClass {
             abi::outcome::class::INVALID_DATA => ErrorClass::InvalidData,
             _ => ErrorClass::Transient,
         }
+    }
+}
+
+// === impl LentText ===
+
+impl Deref for LentText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // SAFETY: the library's until the drop, and UTF-8: looked at by `Outcome::forward`.
+        unsafe { str::from_utf8_unchecked(self.0.as_str().as_bytes()) }
+    }
+}
+
+impl Drop for LentText {
+    fn drop(&mut self) {
+        // SAFETY: filled by a library that is still mapped, on one of its threads.
+        unsafe { self.0.release() };
     }
 }
 

@@ -231,7 +231,14 @@ impl<'a, S: LaneSource> SlotLoop<'a, S> {
                 self.source.acknowledge(token);
                 continue;
             }
-            // SAFETY: the call is over, and this is a thread of its generation.
+            // SAFETY: the call is over, and this is a thread of its generation; what is lent is given
+            // back before the next call.
+            if let Some(forward) = unsafe { Outcome::forward(state, &mut raw, self.texts.reason) } {
+                self.slots.renew(slot);
+                self.source.forward(token, &forward.topic, forward.message);
+                continue;
+            }
+            // SAFETY: as above.
             let outcome = unsafe { Outcome::after_all(state, &mut raw, self.texts.reason) };
             self.slots.renew(slot);
             self.source.complete(token, outcome);

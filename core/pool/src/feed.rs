@@ -18,7 +18,8 @@ mod seating;
 
 use std::{io, os::fd::BorrowedFd, sync::Arc, task::Waker};
 
-use patchbay_bus::{Begin as Claim, Park};
+use patchbay_bus::{Begin as Claim, Park, Verdict};
+use patchbay_slab::Message;
 
 use self::{
     books::Books,
@@ -219,6 +220,24 @@ impl Feed {
         };
         place.running -= 1;
         self.books.running -= 1;
+        self.current = None;
+        self.lane.marks.exit();
+    }
+
+    /// Says that a call ended with a forward, as [`complete`](Feed::complete) does, without a topic of
+    /// its own.
+    #[inline]
+    pub fn forward(&mut self, token: Token, topic: &str, message: Message) {
+        let is_current = self.current == Some(token);
+        let place = self.places.get_mut(token.place()).and_then(Option::as_mut);
+        let Some(place) = place.filter(|_| is_current && !self.lane.has_cancelled()) else {
+            let topic = topic.to_owned();
+            return self.complete(token, Verdict::Forward { topic, message }.into());
+        };
+        place.running -= 1;
+        self.books.running -= 1;
+        add(&self.lane.counters.forwarded, 1);
+        place.seat.forward(token.index(), topic, &message);
         self.current = None;
         self.lane.marks.exit();
     }

@@ -74,6 +74,29 @@ fn what_the_contract_does_not_know_is_a_fault_and_not_undefined_behaviour() {
 }
 
 #[test]
+fn the_topic_of_a_forward_stays_the_librarys_and_is_given_back() {
+    let mut rig = Rig::new();
+    rig.limits.reason_bytes_max = 20;
+    let instance = rig.load(&Hostile::new().build());
+    let desk = Desk::new();
+    let lane = desk.lane(&instance, 0, 1);
+    let forward =
+        |topic: &str| Answer::Forward { topic: text(topic), payload: b"payload".to_vec() };
+    for _ in 0..3 {
+        assert_eq!(desk.ask("forward:next.topic"), forward("next.topic"));
+    }
+    // Those that are not as they should be are copied or refused, and given back as well.
+    assert_eq!(desk.ask("forwardbinary:x"), forward("a\u{fffd}"));
+    assert!(matches!(desk.ask("forward:a.topic.that.is.too.long"), Answer::Invalid(_)));
+    assert!(matches!(desk.ask("forwardnothing:x"), Answer::Invalid(_)));
+    assert!(matches!(desk.ask("forwardforeign:x"), Answer::Invalid(_)));
+    assert_eq!(desk.ask("texts"), Answer::Ack(text("0")));
+    desk.close();
+    lane.join();
+    assert_eq!(rig.retire(&instance), Retired::Unmapped);
+}
+
+#[test]
 fn a_reason_that_is_too_long_is_cut_off_and_a_reply_that_is_too_long_refused() {
     let mut rig = Rig::new();
     rig.limits.reason_bytes_max = 100;
