@@ -192,7 +192,7 @@ impl Feed {
         }
     }
 
-    /// Whether the call must be dropped now, and completed as [`Outcome::Cancelled`].
+    /// Whether the call must be dropped now, and completed as [`Outcome::Cancelled`](crate::Outcome::Cancelled).
     pub fn cancelled(&mut self, token: Token) -> bool {
         self.lane.marks.contact();
         if !self.lane.is_cancelled(token) {
