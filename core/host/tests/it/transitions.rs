@@ -194,31 +194,43 @@ async fn what_a_candidate_says_about_copies_reaches_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn probes_decide_before_any_message_does() {
-    let expect = |status: &str| Expectation { status: status.to_owned(), forward: None };
-    let probe = |payload: &str, expect| Probe {
-        topic: "in.echo".to_owned(),
-        headers: Vec::new(),
-        payload: json!(payload),
-        expect,
-    };
-    for (probes, wanted) in [
-        (vec![probe("ack", expect("acknowledged")), probe("fail", expect("failed"))], true),
-        (vec![probe("ack", expect("acknowledged")), probe("error", expect("failed"))], false),
-    ] {
-        let rig = rig(&[plugin("2.0.0")]).await;
-        let request = TransitionRequest {
-            probes,
-            mirror: Some(false),
-            bake_ms: Some(0),
-            ..to("2.0.0", "blue-green")
-        };
-        rig.host.transition_start("echo", request, "test").await.expect("it starts");
-        let report = over(&rig).await;
-        let completed = report.outcome.as_ref().expect("over").kind == OutcomeKind::Completed;
-        assert_eq!(completed, wanted, "{report:#?}");
-        let ledger = rig.ledger_until("echo", |_| true).await;
-        assert_eq!((ledger.accepted, ledger.dead), (0, 0), "probes are no messages");
-        rig.end().await;
+    // What it says to the second one is as expected, or not.
+    for (second, wanted) in [("fail", true), ("error", false)] {
+        for is_declared in [false, true] {
+            let mut next = plugin("2.0.0");
+            let mut request = TransitionRequest {
+                mirror: Some(false),
+                bake_ms: Some(0),
+                ..to("2.0.0", "blue-green")
+            };
+            if is_declared {
+                let probes = json!([
+                    {"topic": "in.echo", "payload": "ack"},
+                    {"topic": "in.echo", "payload": second, "expect": "failed"},
+                ]);
+                // Its manifest says how as well.
+                request.strategy = None;
+                let own = json!({"strategy": "blue-green", "probes": probes});
+                next = next.with("transition", own);
+            } else {
+                request.probes = [("ack", "acknowledged"), (second, "failed")]
+                    .map(|(payload, status)| Probe {
+                        topic: "in.echo".to_owned(),
+                        headers: Vec::new(),
+                        payload: json!(payload),
+                        expect: Expectation { status: status.to_owned(), forward: None },
+                    })
+                    .into();
+            }
+            let rig = rig(&[next]).await;
+            rig.host.transition_start("echo", request, "test").await.expect("it starts");
+            let report = over(&rig).await;
+            let completed = report.outcome.as_ref().expect("over").kind == OutcomeKind::Completed;
+            assert_eq!(completed, wanted, "declared: {is_declared}; {report:#?}");
+            let ledger = rig.ledger_until("echo", |_| true).await;
+            assert_eq!((ledger.accepted, ledger.dead), (0, 0), "probes are no messages");
+            rig.end().await;
+        }
     }
 }
 
