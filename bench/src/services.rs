@@ -3,7 +3,8 @@
 use std::{num::NonZeroU64, task::Waker};
 
 use patchbay_loader::{
-    LogLine, MessageParts, MetricKind, Publish, Refused, Services, SpanBegin, SpanBegun, SpanStatus,
+    LogLine, MessageParts, MetricKind, Publish, PublishMany, Refused, Services, SpanBegin,
+    SpanBegun, SpanStatus,
 };
 use patchbay_slab::{Draft, Message};
 
@@ -14,6 +15,9 @@ pub struct NoServices;
 impl Services for NoServices {
     fn publish(&self, _: Publish<'_>) -> Result<u32, Refused> {
         Err(Refused::Closed)
+    }
+    fn publish_many(&self, _: PublishMany<'_>) -> (usize, Option<Refused>) {
+        (0, Some(Refused::Closed))
     }
     fn forget(&self, _: u64) {}
     fn message_new(&self, _: &MessageParts<'_>) -> Option<Draft> {

@@ -5,7 +5,10 @@
 
 use std::{any::Any, ffi::c_void, ptr, sync::Arc};
 
-use patchbay_abi::{Buf, Draft, Header, Host, Publish, Str, TimerRequest, Waker, has_field};
+use patchbay_abi::{
+    Buf, Draft, Header, Host, Publish, PublishMany, Str, TimerRequest, Waker, has_field,
+    host::publish as code,
+};
 
 use crate::message::Message;
 
@@ -71,7 +74,7 @@ impl HostRef {
         ptr::eq(self.table, other.table) && ptr::eq(self.context, other.context)
     }
 
-    /// Whether the table reaches as far as this contract version does.
+    /// Whether the table reaches as far as that of 1.0. What came later is asked for where it is used.
     pub(crate) fn is_complete(self) -> bool {
         // SAFETY: the table is valid and begins with its size, by the promise of `new`.
         unsafe { has_field!(self.table, Host, timer_fired) }
@@ -109,6 +112,64 @@ impl HostRef {
             #[cfg(feature = "tokio")]
             token: request.token,
         }
+    }
+
+    /// Publishes at most [`code::MANY_MAX`] messages from the front: how many were accepted, whose
+    /// references are consumed, and what the host says of the rest. A host of 1.0 gets them one by one.
+    pub(crate) fn publish_many(
+        self,
+        messages: &[Message],
+        cause: *const patchbay_abi::Message,
+        flags: u32,
+        waker: *const Waker,
+    ) -> (usize, PublishAnswer) {
+        // SAFETY: the table is valid and begins with its size, by the promise of `new`.
+        if !unsafe { has_field!(self.table, Host, publish_many) } {
+            return self.publish_each(messages, cause, flags, waker);
+        }
+        let list: Vec<*const patchbay_abi::Message> =
+            messages.iter().map(Message::as_raw).collect();
+        let mut request = PublishMany {
+            size: size_of::<PublishMany>() as u32,
+            flags,
+            messages: list.as_ptr(),
+            count: list.len() as u32,
+            accepted: 0,
+            cause,
+            waker,
+            token: 0,
+        };
+        // SAFETY: as for `publish`; the list lives as long as the call.
+        let code = unsafe { (self.table().publish_many)(self.context, &raw mut request) };
+        let answer = PublishAnswer {
+            code,
+            routed: 0,
+            #[cfg(feature = "tokio")]
+            token: request.token,
+        };
+        (request.accepted as usize, answer)
+    }
+
+    fn publish_each(
+        self,
+        messages: &[Message],
+        cause: *const patchbay_abi::Message,
+        flags: u32,
+        waker: *const Waker,
+    ) -> (usize, PublishAnswer) {
+        let mut answer = PublishAnswer {
+            code: code::ACCEPTED,
+            routed: 0,
+            #[cfg(feature = "tokio")]
+            token: 0,
+        };
+        for (accepted, message) in messages.iter().enumerate() {
+            answer = self.publish(message, cause, flags, waker);
+            if answer.code != code::ACCEPTED {
+                return (accepted, answer);
+            }
+        }
+        (messages.len(), answer)
     }
 
     pub(crate) fn forget(self, token: u64) {

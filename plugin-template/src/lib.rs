@@ -12,6 +12,7 @@
 //! **Absent on purpose.** Without features nothing but the contract is linked: no runtime, no
 //! serialisation, no logging framework. A plugin knows no host type, and no other plugin.
 
+mod batch;
 mod builder;
 mod config;
 mod context;
@@ -38,6 +39,7 @@ mod transport;
 #[cfg(feature = "json")]
 pub use json::JsonError;
 pub use {
+    batch::{PublishBatch, PublishBatchError},
     builder::MessageBuilder,
     config::{Config, ConfigError},
     context::{ContextParts, PluginContext},

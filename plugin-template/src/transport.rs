@@ -12,6 +12,7 @@ use std::{
 use patchbay_abi::{Draft, Header, Str, host::publish as code, message::header};
 
 use crate::{
+    batch::{self, PublishBatch, PublishBatchError},
     error::{ErrorClass, PluginError},
     host::{Link, PublishAnswer},
     message::{Message, MessageId},
@@ -156,6 +157,25 @@ impl Transport {
         publish_now(&self.link, message, None)
     }
 
+    /// Publishes messages to the topics they were built for, in order, and waits as
+    /// [`publish`](Transport::publish). The host takes them many at once: those of one topic that
+    /// follow each other cost little more than one.
+    pub fn publish_batch(&self, messages: impl IntoIterator<Item = Message>) -> PublishBatch {
+        PublishBatch::new(self.link.clone(), messages.into_iter().collect())
+    }
+
+    /// The same, now or not at all: how many were published, which is all of them.
+    ///
+    /// # Errors
+    /// [`PublishBatchError`] with [`PublishError::Full`] when a subscription has no room, and those of
+    /// [`PublishBatch`].
+    pub fn try_publish_batch(
+        &self,
+        messages: impl IntoIterator<Item = Message>,
+    ) -> Result<usize, PublishBatchError> {
+        batch::publish_now(&self.link, messages.into_iter().collect())
+    }
+
     /// Answers a message: to the topic it asks for, with what ties the two together.
     pub fn reply(&self, to: &Message, payload: impl AsRef<[u8]>) -> Publish {
         Publish::new(self.link.clone(), self.answer(to, payload.as_ref(), None), Some(to.clone()))
@@ -292,7 +312,8 @@ impl Publish {
             }
             #[cfg(feature = "tokio")]
             if self.link.tokens.is_served() {
-                return self.link.tokens.publish(host, message, cause, &mut self.token, cx.waker());
+                let publish = |flags| host.publish(message, cause, flags, ptr::null());
+                return self.link.tokens.publish(&mut self.token, cx.waker(), publish);
             }
             Some(host.publish(message, cause, 0, ptr::null()))
         })
@@ -338,7 +359,10 @@ pub(crate) fn publish_now(
     concluded(&answer, message)
 }
 
-fn cause_of(given: Option<&Message>, scope: Option<&Scope>) -> *const patchbay_abi::Message {
+pub(crate) fn cause_of(
+    given: Option<&Message>,
+    scope: Option<&Scope>,
+) -> *const patchbay_abi::Message {
     match (given, scope) {
         (Some(message), _) => message.as_raw(),
         (None, Some(scope)) => scope.message,
@@ -347,14 +371,19 @@ fn cause_of(given: Option<&Message>, scope: Option<&Scope>) -> *const patchbay_a
 }
 
 fn concluded(answer: &PublishAnswer, message: Message) -> Result<Published, PublishError> {
+    if answer.code != code::ACCEPTED {
+        return Err(refusal(answer.code, message));
+    }
     let id = message.id();
+    // The host has taken the reference over.
+    let _taken = message.into_raw();
+    Ok(Published { id, routed: answer.routed })
+}
+
+/// What a code says of a message that was not accepted.
+pub(crate) fn refusal(refused: i32, message: Message) -> PublishError {
     let topic = || message.topic().to_owned();
-    Err(match answer.code {
-        code::ACCEPTED => {
-            // The host has taken the reference over.
-            let _taken = message.into_raw();
-            return Ok(Published { id, routed: answer.routed });
-        }
+    match refused {
         code::FULL => PublishError::Full(message),
         code::INVALID => PublishError::Invalid { topic: topic() },
         code::TOO_LARGE => PublishError::TooLarge { topic: topic() },
@@ -362,7 +391,7 @@ fn concluded(answer: &PublishAnswer, message: Message) -> Result<Published, Publ
         code::DENIED => PublishError::Denied { topic: topic() },
         code::HOP_LIMIT => PublishError::HopLimit { topic: topic() },
         other => PublishError::Unknown(other),
-    })
+    }
 }
 
 // === impl PublishError ===
@@ -402,12 +431,15 @@ impl std::error::Error for PublishError {}
 impl From<PublishError> for PluginError {
     /// Transient where a later attempt may pass, permanent elsewhere.
     fn from(error: PublishError) -> Self {
-        let class = match error {
-            PublishError::Full(_) | PublishError::Closed => ErrorClass::Transient,
-            PublishError::NoReplyWanted => ErrorClass::InvalidData,
-            _ => ErrorClass::Permanent,
-        };
-        PluginError::from_error(class, &error)
+        PluginError::from_error(class_of(&error), &error)
+    }
+}
+
+pub(crate) fn class_of(error: &PublishError) -> ErrorClass {
+    match error {
+        PublishError::Full(_) | PublishError::Closed => ErrorClass::Transient,
+        PublishError::NoReplyWanted => ErrorClass::InvalidData,
+        _ => ErrorClass::Permanent,
     }
 }
 

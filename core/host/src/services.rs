@@ -4,6 +4,7 @@
 //! what has no room is refused with a promise to tell. Every thread has a publisher of its own.
 
 mod lanes;
+mod publishes;
 mod timers;
 mod voice;
 
@@ -16,11 +17,11 @@ use std::{
     task::Waker,
 };
 
-use patchbay_bus::{Outgoing, PublishError, Room, Wake};
+use patchbay_bus::{Outgoing, Wake};
 use patchbay_lifecycle::Generation;
 use patchbay_loader::{
-    LogLevel, LogLine, MessageParts, MetricKind, Publish, Refused, Services, SpanBegin, SpanBegun,
-    SpanStatus, Wait,
+    LogLevel, LogLine, MessageParts, MetricKind, Publish, PublishMany, Refused, Services,
+    SpanBegin, SpanBegun, SpanStatus,
 };
 use patchbay_slab::{Draft, Message};
 use patchbay_wire::TopicPattern;
@@ -32,14 +33,12 @@ use crate::{
     context::{Context, LineFrom},
     incarnation::Wishes,
     station::Station,
-    telemetry::{spans, trace::TraceContext},
+    telemetry::spans,
     transit::observer::Observer,
     watch::prepared::Prepared,
     wish::Wish,
 };
 
-/// How often a publish that finds room between being refused and asking to be told is tried.
-const TRIES: u32 = 4;
 /// What the host sets in headers, and what a library may set all the same: it is how it answers.
 const OWN_HEADERS_ALLOWED: [&str; 2] =
     [patchbay_abi::message::header::REPLY_TO, patchbay_abi::message::header::CORRELATION_ID];
@@ -106,95 +105,17 @@ impl PluginServices {
         let make = || Voice::new(self.context.broker.publisher(self.station.name().as_str()));
         voice::with(self.id, make, speak)
     }
-
-    /// How a publisher that found no room is told of it; `None` when it does not want to know.
-    fn promise(&self, wait: &Wait) -> Option<(Arc<dyn Wake>, Option<NonZeroU64>)> {
-        match wait {
-            Wait::No => None,
-            Wait::Waker(waker) => Some((Arc::new(WakeCall(waker.clone())), None)),
-            Wait::Token { lane } => {
-                let token = self.lanes.token(*lane);
-                let lanes = Arc::downgrade(&self.lanes);
-                Some((Arc::new(WakeToken { lanes, token: token.get() }), Some(token)))
-            }
-        }
-    }
-
-    fn may_publish(&self, voice: &mut Voice, topic: &str) -> bool {
-        let permissions = &self.prepared.manifest.permissions;
-        voice.may(topic, |topic| permissions.may_publish(topic))
-    }
-
-    /// The message as it goes out: part of its cause's trace, or of one of its own.
-    fn traced(
-        &self,
-        voice: &mut Voice,
-        message: &Message,
-        cause: Option<&Message>,
-    ) -> Result<Message, PublishError> {
-        if message.header(TRACEPARENT).is_some() {
-            return Ok(message.clone());
-        }
-        let fresh;
-        let context = match cause.and_then(|cause| cause.header(TRACEPARENT)) {
-            Some(inherited) => inherited,
-            None => {
-                fresh = TraceContext::root(&self.context.dice).to_string();
-                &fresh
-            }
-        };
-        let mut headers: Vec<(&str, &str)> = message.headers().collect();
-        headers.push((TRACEPARENT, context));
-        let outgoing = Outgoing {
-            topic: message.topic(),
-            key: message.key(),
-            headers: &headers,
-            id: Some(message.id()),
-            expires_ns: message.expires_ns(),
-            cause,
-            no_wait: true,
-            ..Outgoing::default()
-        };
-        voice.publisher.derive(message, &outgoing)
-    }
 }
 
 const TRACEPARENT: &str = patchbay_abi::message::header::TRACEPARENT;
 
 impl Services for PluginServices {
     fn publish(&self, request: Publish<'_>) -> Result<u32, Refused> {
-        self.with_voice(|voice| {
-            if !self.may_publish(voice, request.message.topic()) {
-                return Err(Refused::Denied);
-            }
-            if self.observer.publishes(request.cause, request.message) {
-                // To the library it looks as if somebody had taken it.
-                return Ok(1);
-            }
-            let traced = self.traced(voice, request.message, request.cause);
-            let mut message = traced.map_err(|error| refusal(&error))?;
-            for _ in 0..TRIES {
-                let refused = match voice.publisher.publish_message(message, request.cause, true) {
-                    Ok(published) => return Ok(published.routed),
-                    Err(refused) => refused,
-                };
-                let PublishError::Full { subscription } = refused.error else {
-                    return Err(refusal(&refused.error));
-                };
-                let Some((wake, token)) = self.promise(&request.wait) else { break };
-                match subscription.when_room(refused.message.size(), wake) {
-                    Room::Registered => return Err(Refused::Full { token }),
-                    room => {
-                        token.into_iter().for_each(|token| self.lanes.forget(token.get()));
-                        if room == Room::Refused {
-                            break;
-                        }
-                    }
-                }
-                message = refused.message;
-            }
-            Err(Refused::Full { token: None })
-        })
+        self.publish_one(&request)
+    }
+
+    fn publish_many(&self, request: PublishMany<'_>) -> (usize, Option<Refused>) {
+        self.publish_all(&request)
     }
 
     fn forget(&self, token: u64) {
@@ -337,16 +258,4 @@ fn own_headers_only<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str
             && !OWN_HEADERS_ALLOWED.iter().any(|allowed| name.eq_ignore_ascii_case(allowed))
     };
     headers.iter().copied().filter(|(name, _)| !is_own(name)).collect()
-}
-
-fn refusal(error: &PublishError) -> Refused {
-    match error {
-        PublishError::Full { .. }
-        | PublishError::BacklogFull { .. }
-        | PublishError::StorageFull => Refused::Full { token: None },
-        PublishError::TooLarge { .. } => Refused::TooLarge,
-        PublishError::HopLimit { .. } => Refused::HopLimit,
-        PublishError::Closed | PublishError::JournalFailed { .. } => Refused::Closed,
-        _ => Refused::Invalid,
-    }
 }

@@ -3,6 +3,8 @@
 //! Everything that comes in is checked as far as the contract allows to check it: sizes, UTF-8,
 //! that messages and wakers are the host's own. Nothing unwinds out of here.
 
+mod publishing;
+
 use std::{
     ffi::c_void,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,16 +14,15 @@ use std::{
     },
 };
 
-use patchbay_abi::{self as abi, Buf, Draft, Header, Publish, Str, TimerRequest, has_field};
+use patchbay_abi::{self as abi, Buf, Draft, Header, Str, TimerRequest, has_field};
 
 use crate::{
-    lane::current_lane,
     limits::PAIRS_MAX,
     messages::Lent,
     panic_text::panic_text,
     services::{
-        LogLevel, LogLine, MessageParts, MetricKind, Publish as PublishRequest, Refused, Services,
-        SpanBegin, SpanBegun, SpanStatus, Wait,
+        LogLevel, LogLine, MessageParts, MetricKind, Refused, Services, SpanBegin, SpanBegun,
+        SpanStatus,
     },
     waker,
 };
@@ -44,7 +45,7 @@ pub(crate) static TABLE: abi::Host = abi::Host {
     size: size_of::<abi::Host>() as u32,
     major: abi::MAJOR,
     minor: abi::MINOR,
-    publish,
+    publish: publishing::publish,
     forget,
     message_new,
     message_derive,
@@ -58,6 +59,7 @@ pub(crate) static TABLE: abi::Host = abi::Host {
     span_end,
     timer,
     timer_fired,
+    publish_many: publishing::publish_many,
 };
 
 // === impl HostContext ===
@@ -95,66 +97,6 @@ unsafe fn serve<T>(host: *mut c_void, refused: T, body: impl FnOnce(&dyn Service
             tracing::error!(panic = panic_text(&*payload), "a service of the host panicked");
             refused
         }
-    }
-}
-
-/// # Safety
-/// As for [`serve`]; `request` points to a request that is alive and unshared during the call.
-unsafe extern "C" fn publish(host: *mut c_void, request: *mut Publish) -> i32 {
-    // SAFETY: the library's promise about the request; `size` is its first field.
-    let known = !request.is_null() && unsafe { has_field!(request, Publish, reserved) };
-    if !known {
-        return abi::host::publish::INVALID;
-    }
-    // SAFETY: readable in full, as just checked, and unshared.
-    let request = unsafe { &mut *request };
-    request.token = 0;
-    request.routed = 0;
-    // SAFETY: both pointers are null or referenced by the library during the call.
-    let (message, cause) =
-        unsafe { (Lent::new(request.message), Lent::new(request.cause).unwrap_or(None)) };
-    let Ok(Some(message)) = message else { return abi::host::publish::INVALID };
-    let wait = if request.flags & abi::host::publish::WAIT == 0 {
-        Wait::No
-    } else if request.waker.is_null() {
-        Wait::Token { lane: current_lane() }
-    } else {
-        // SAFETY: not null, and referenced by the library during the call.
-        match unsafe { waker::adopt(request.waker) } {
-            Some(waker) => Wait::Waker(waker),
-            None => return abi::host::publish::INVALID,
-        }
-    };
-    // SAFETY: passed on.
-    let answer = unsafe {
-        serve(host, Err(Refused::Closed), |services| {
-            services.publish(PublishRequest { message: &message, cause: cause.as_deref(), wait })
-        })
-    };
-    match answer {
-        Ok(routed) => {
-            request.routed = routed;
-            // The library's reference is consumed by an accepted publish.
-            drop(message.consume());
-            abi::host::publish::ACCEPTED
-        }
-        Err(refused) => {
-            if let Refused::Full { token: Some(token) } = refused {
-                request.token = token.get();
-            }
-            code(refused)
-        }
-    }
-}
-
-fn code(refused: Refused) -> i32 {
-    match refused {
-        Refused::Full { .. } => abi::host::publish::FULL,
-        Refused::Invalid => abi::host::publish::INVALID,
-        Refused::TooLarge => abi::host::publish::TOO_LARGE,
-        Refused::Closed => abi::host::publish::CLOSED,
-        Refused::Denied => abi::host::publish::DENIED,
-        Refused::HopLimit => abi::host::publish::HOP_LIMIT,
     }
 }
 
@@ -223,7 +165,7 @@ unsafe extern "C" fn subscribe(host: *mut c_void, pattern: Str, flags: u32) -> i
         Ok(subscription) => i64::from(subscription),
         // Positive numbers are subscriptions, so a full table must not answer `FULL`, which is 1.
         Err(Refused::Full { .. }) => i64::from(abi::host::publish::DENIED),
-        Err(refused) => i64::from(code(refused)),
+        Err(refused) => i64::from(publishing::code(refused)),
     }
 }
 

@@ -59,6 +59,7 @@ pub use limits::{
     RetireLimits, SLOT_BYTES_MAX,
 };
 pub use loader::{LoadError, LoadProblem, Loader};
+pub use messages::Lent;
 pub use note::NoteFacts;
 pub use outcome::{ErrorClass, Outcome};
 pub use patchbay_interpose::{NotEffective, effective};
@@ -66,8 +67,8 @@ pub use problem::LibraryProblem;
 pub use process::end_process;
 pub use quarantine::{QuarantineReason, QuarantineView, Step};
 pub use services::{
-    LogLevel, LogLine, MessageParts, MetricKind, Publish, Refused, Services, SpanBegin, SpanBegun,
-    SpanStatus, Wait,
+    LogLevel, LogLine, MessageParts, MetricKind, Publish, PublishMany, Refused, Services,
+    SpanBegin, SpanBegun, SpanStatus, Wait,
 };
 pub use store::{PrivateCopy, Store, StoreError};
 pub use table::TableError;

@@ -5,9 +5,9 @@ use std::{mem::ManuallyDrop, ops::Deref, sync::OnceLock};
 use patchbay_abi as abi;
 use patchbay_slab::{Message, Parts, Slab};
 
-/// A message that somebody else holds a reference of, for the length of a borrow.
+/// A message that a library holds a reference of, for the length of its call.
 #[derive(Debug)]
-pub(crate) struct Lent(ManuallyDrop<Message>);
+pub struct Lent(ManuallyDrop<Message>);
 
 /// A pointer that is not a message of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

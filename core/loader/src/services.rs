@@ -8,6 +8,8 @@ use std::{num::NonZeroU64, task::Waker};
 
 use patchbay_slab::{Draft, Message};
 
+use crate::messages::Lent;
+
 /// What the host does for one instance.
 pub trait Services: Send + Sync + 'static {
     /// Publishes a message: to how many subscriptions it went.
@@ -15,6 +17,11 @@ pub trait Services: Send + Sync + 'static {
     /// # Errors
     /// Why nobody got it.
     fn publish(&self, request: Publish<'_>) -> Result<u32, Refused>;
+
+    /// Publishes messages from the front, in order, up to the first that is refused: how many were
+    /// accepted, and why the next one was not. Those behind it were not tried. Everything that holds
+    /// for [`publish`](Services::publish) holds for each of them.
+    fn publish_many(&self, request: PublishMany<'_>) -> (usize, Option<Refused>);
 
     /// Forgets a token of [`publish`](Services::publish) or [`timer`](Services::timer).
     fn forget(&self, token: u64);
@@ -67,6 +74,17 @@ pub struct Publish<'a> {
     /// The message whose handler publishes, for hops and trace.
     pub cause: Option<&'a Message>,
     /// What to do when there is no room.
+    pub wait: Wait,
+}
+
+/// Many publishes, because of the same message or of none.
+#[derive(Debug)]
+pub struct PublishMany<'a> {
+    /// What to publish. Clone them to keep them.
+    pub messages: &'a [Lent],
+    /// As in [`Publish`].
+    pub cause: Option<&'a Message>,
+    /// What to do when there is no room for one of them.
     pub wait: Wait,
 }
 

@@ -110,7 +110,7 @@ unsafe extern "C" fn create<P: Plugin, I: Identity>(
 
 fn make<P: Plugin, I: Identity>(host: HostRef, config: &str) -> Result<Instance<P>, PluginError> {
     if !host.is_complete() {
-        let text = format!("this library needs a host of contract {MAJOR}.{MINOR} or later");
+        let text = format!("this library needs a host of contract {MAJOR}.0 or later");
         return Err(PluginError::permanent(text));
     }
     let link = Link::new(host, None);

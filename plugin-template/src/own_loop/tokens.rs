@@ -11,10 +11,7 @@ use std::{
 
 use patchbay_abi::host::publish as code;
 
-use crate::{
-    host::{HostRef, PublishAnswer},
-    message::Message,
-};
+use crate::host::{HostRef, PublishAnswer};
 
 /// All waiting publishes of an instance. Any of its lanes may hear that a token is ready, also one
 /// on which nobody waits for it.
@@ -48,14 +45,13 @@ impl Tokens {
         self.served.load(Ordering::Relaxed) > 0
     }
 
-    /// Tries to publish. `None`: there is no room, and `waker` is woken when there is.
+    /// Tries to publish, with the flags it is given. `None`: there is no room, and `waker` is woken when
+    /// there is.
     pub(crate) fn publish(
         &self,
-        host: HostRef,
-        message: &Message,
-        cause: *const patchbay_abi::Message,
         token: &mut u64,
         waker: &Waker,
+        mut publish: impl FnMut(u32) -> PublishAnswer,
     ) -> Option<PublishAnswer> {
         if *token != 0 {
             let mut waiting = self.lock();
@@ -66,13 +62,13 @@ impl Tokens {
             waiting.remove(token);
             *token = 0;
         }
-        let answer = host.publish(message, cause, 0, std::ptr::null());
+        let answer = publish(0);
         if answer.code != code::FULL {
             return Some(answer);
         }
         // Locked before the host makes the token, so that it cannot become ready unseen.
         let mut waiting = self.lock();
-        let answer = host.publish(message, cause, code::WAIT, std::ptr::null());
+        let answer = publish(code::WAIT);
         if answer.code != code::FULL || answer.token == 0 {
             return Some(answer);
         }

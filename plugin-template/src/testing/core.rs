@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -36,6 +36,8 @@ pub(crate) struct HostCore {
     /// Messages are made here, with ids that count up.
     slab: Mutex<(Slab, u128)>,
     tokens: AtomicU64,
+    /// Its table ends where that of contract 1.0 did.
+    is_of_1_0: AtomicBool,
     /// Publishes that may be tried again, to be reported by any lane.
     ready: Mutex<VecDeque<u64>>,
     lanes: Mutex<Vec<Weak<Lane>>>,
@@ -61,9 +63,18 @@ impl HostCore {
             timers: Timers::new(),
             slab: Mutex::new((Slab::new(), 1 << 64)),
             tokens: AtomicU64::new(PUBLISH_TOKENS),
+            is_of_1_0: AtomicBool::new(false),
             ready: Mutex::default(),
             lanes: Mutex::default(),
         })
+    }
+
+    pub(crate) fn speak_1_0(&self) {
+        self.is_of_1_0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_of_1_0(&self) -> bool {
+        self.is_of_1_0.load(Ordering::Relaxed)
     }
 
     /// Lanes to which messages of dynamic subscriptions go, and which hear of tokens.

@@ -117,6 +117,12 @@ impl<T: MessageTransport> TestHost<T> {
         context(&self.core, &self.name, &self.version)
     }
 
+    /// From now on it is a host of contract 1.0 to the contexts and plugins that are made: its table of
+    /// functions ends where that one's did. For plugins that are to run on older hosts as well.
+    pub fn speak_1_0(&self) {
+        self.core.speak_1_0();
+    }
+
     /// From now on the host's clock stands still, until [`advance`](TestHost::advance).
     pub fn stop_clock(&self) {
         self.core.timers.stop_clock();

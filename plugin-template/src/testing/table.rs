@@ -3,10 +3,15 @@
 //! The context of each function is a pointer to a [`HostCore`] that outlives every use: whatever
 //! holds the table holds the core.
 
-use std::{ffi::c_void, mem::ManuallyDrop, sync::Arc};
+use std::{
+    ffi::c_void,
+    mem::{ManuallyDrop, offset_of},
+    sync::Arc,
+};
 
 use patchbay_abi::{
-    Buf, Draft, Header, Host, MAJOR, MINOR, Message, Publish, Str, TimerRequest, Waker,
+    Buf, Draft, Header, Host, MAJOR, MINOR, Message, Publish, PublishMany, Str, TimerRequest,
+    Waker,
     host::{log, publish as code},
 };
 use patchbay_slab::Message as Raw;
@@ -14,31 +19,43 @@ use patchbay_slab::Message as Raw;
 use super::{core::HostCore, telemetry::LogLine, waker::HostWaker};
 use crate::{glue::panic::contain, host::HostRef, log::Level};
 
-static TABLE: Host = Host {
-    size: size_of::<Host>() as u32,
-    major: MAJOR,
-    minor: MINOR,
-    publish,
-    forget,
-    message_new,
-    message_derive,
-    subscribe,
-    unsubscribe,
-    config_get,
-    log: write_log,
-    metric,
-    metric_record,
-    span_begin,
-    span_end,
-    timer,
-    timer_fired,
-};
+static TABLE: Host = table(size_of::<Host>(), MINOR, publish_many);
+/// That of a host of 1.0, which ends before what came later.
+static TABLE_OF_1_0: Host = table(offset_of!(Host, publish_many), 0, not_there);
+
+const fn table(
+    size: usize,
+    minor: u16,
+    publish_many: unsafe extern "C" fn(*mut c_void, *mut PublishMany) -> i32,
+) -> Host {
+    Host {
+        size: size as u32,
+        major: MAJOR,
+        minor,
+        publish,
+        forget,
+        message_new,
+        message_derive,
+        subscribe,
+        unsubscribe,
+        config_get,
+        log: write_log,
+        metric,
+        metric_record,
+        span_begin,
+        span_end,
+        timer,
+        timer_fired,
+        publish_many,
+    }
+}
 
 /// The table, for as long as the core lives.
 pub(crate) fn host_ref(core: &Arc<HostCore>) -> HostRef {
     let context = Arc::as_ptr(core).cast_mut().cast::<c_void>();
+    let table = if core.is_of_1_0() { &raw const TABLE_OF_1_0 } else { &raw const TABLE };
     // SAFETY: whoever uses the reference keeps the core: a link holds it, and an instance its link.
-    unsafe { HostRef::new(&raw const TABLE, context) }
+    unsafe { HostRef::new(table, context) }
 }
 
 /// Runs `f` on the core behind a context; a panic of the test's own host becomes `otherwise`.
@@ -117,6 +134,40 @@ unsafe extern "C" fn publish(context: *mut c_void, request: *mut Publish) -> i32
             answer
         })
     }
+}
+
+unsafe extern "C" fn publish_many(context: *mut c_void, request: *mut PublishMany) -> i32 {
+    // SAFETY: see above.
+    unsafe {
+        with(context, code::CLOSED, |core| {
+            let request = &mut *request;
+            (request.accepted, request.token) = (0, 0);
+            if request.count > code::MANY_MAX {
+                return code::INVALID;
+            }
+            let cause = lent(request.cause);
+            let wait = (request.flags & code::WAIT != 0).then(|| HostWaker::keep(request.waker));
+            for at in 0..request.count as usize {
+                let Some(message) = lent(request.messages.add(at).read()) else {
+                    return code::INVALID;
+                };
+                let (answer, _, token) = core.publish(&message, cause.as_deref(), wait.clone());
+                if answer != code::ACCEPTED {
+                    request.token = token;
+                    return answer;
+                }
+                request.accepted += 1;
+                // As for one.
+                drop(ManuallyDrop::into_inner(message));
+            }
+            code::ACCEPTED
+        })
+    }
+}
+
+/// What lies behind the end of an older host's table is anything, and nobody's to call.
+unsafe extern "C" fn not_there(_: *mut c_void, _: *mut PublishMany) -> i32 {
+    code::CLOSED
 }
 
 unsafe extern "C" fn forget(context: *mut c_void, token: u64) {

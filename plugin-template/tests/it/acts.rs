@@ -11,7 +11,8 @@ use std::{
 };
 
 use patchbay_plugin::{
-    Health, Message, Metrics, Plugin, PluginContext, PluginError, ProcessingStatus, Runtime,
+    Health, Message, Metrics, Plugin, PluginContext, PluginError, ProcessingStatus, PublishError,
+    Runtime,
 };
 
 /// Polled by the host.
@@ -119,6 +120,9 @@ impl<const RUNTIME: u8> Plugin for Acts<RUNTIME> {
                 let built = self.context.message_builder().topic("out").text("made here");
                 built.publish().await?;
             }
+            "publish.batch" => {
+                self.context.transport.publish_batch(numbered(&self.context, 5)?).await?;
+            }
             other => return Err(PluginError::invalid_data(format!("no act for {other}"))),
         }
         Ok(ProcessingStatus::Acknowledged)
@@ -162,6 +166,18 @@ impl<const RUNTIME: u8> Plugin for Acts<RUNTIME> {
         self.handled.store(state.parse()?, Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// Messages with the numbers from 0 on, every third one to another topic.
+pub(crate) fn numbered(
+    context: &PluginContext,
+    count: usize,
+) -> Result<Vec<Message>, PublishError> {
+    let one = |n: usize| {
+        let topic = if n % 3 == 2 { "other" } else { "out" };
+        context.message_builder().topic(topic).text(n.to_string()).build()
+    };
+    (0..count).map(one).collect()
 }
 
 /// Waits for something that another thread does.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says where it failed")]
 
 mod acts;
+mod batches;
 mod calls;
 mod compile_fail;
 mod control;

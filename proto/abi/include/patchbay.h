@@ -33,10 +33,12 @@ extern "C" {
 
 /* Breaking and additive version of the contract. */
 #define PB_MAJOR 1
-#define PB_MINOR 0
+#define PB_MINOR 1
 /* Largest alignment and size of a call slot that a library may ask for, in bytes. */
 #define PB_CALL_ALIGN_MAX 64u
 #define PB_CALL_SIZE_MAX 1048576u
+/* Messages that one publish_many takes at most. */
+#define PB_PUBLISH_MANY_MAX 1024u
 
 /* Whether the struct that `pointer` points to was written by somebody who knew `field`. */
 #define PB_HAS(pointer, field) \
@@ -186,7 +188,7 @@ struct pb_waker {
 
 /* === the host ================================================================================== */
 
-/* pb_publish.flags, and what pb_host.publish returns. */
+/* flags of pb_publish and pb_publish_many, and what publish and publish_many of pb_host return. */
 enum {
     PB_PUBLISH_WAIT = 1, /* flag: on FULL, tell when there is room */
     PB_PUBLISH_ACCEPTED = 0,
@@ -215,6 +217,20 @@ typedef struct pb_publish {
     uint32_t routed;           /* out: how many subscriptions accepted it */
     uint32_t reserved;         /* 0 */
 } pb_publish;
+
+/* Many publishes, because of one message or of none. They are taken from the front, in order, until
+ * one is not accepted: everything that holds for one publish holds for each of them. `messages` is
+ * borrowed for the call. Since 1.1. */
+typedef struct pb_publish_many {
+    uint32_t size;
+    uint32_t flags; /* PB_PUBLISH_WAIT or 0 */
+    const pb_message *const *messages; /* references as for pb_publish: of the accepted ones */
+    uint32_t count;          /* at most PB_PUBLISH_MANY_MAX, else nothing is tried: INVALID */
+    uint32_t accepted;       /* out: how many from the front */
+    const pb_message *cause; /* the message whose handler publishes, or null */
+    const pb_waker *waker;   /* with WAIT: that of the running call, or null for a token */
+    uint64_t token;          /* out, with WAIT and no waker: what pb_source.ready will report */
+} pb_publish_many;
 
 /* One timer. */
 typedef struct pb_timer_request {
@@ -254,6 +270,10 @@ typedef struct pb_host {
     void (*span_end)(void *context, uint64_t span, uint32_t status, pb_str text);
     uint64_t (*timer)(void *context, const pb_timer_request *request);
     uint32_t (*timer_fired)(void *context, uint64_t token);
+    /* Publishes many messages. PB_PUBLISH_ACCEPTED: all of them. Else why messages[accepted] was not
+     * accepted; those behind it were not tried. Messages of one topic that follow each other go to each
+     * queue together, and what is durable is waited for once. Since 1.1. */
+    int32_t (*publish_many)(void *context, pb_publish_many *request);
 } pb_host;
 
 /* === control calls and lanes =================================================================== */
@@ -555,32 +575,76 @@ static inline uint32_t pb_refuse(pb_outcome *error, pb_str reason)
     return PB_ERROR;
 }
 
-/* Publishes bytes, now or not at all. `cause` is the message that is being handled, or null.
- * Returns one of PB_PUBLISH_. */
-static inline int32_t pb_publish_bytes(const pb_host *host, void *context, pb_str topic,
-                                       pb_str payload, const pb_message *cause)
+/* A message of bytes, to be published or released. Null when the host refuses it. */
+static inline const pb_message *pb_message_bytes(const pb_host *host, void *context, pb_str topic,
+                                                 pb_str payload)
 {
     pb_draft draft;
-    pb_publish request;
     uint8_t *room = NULL;
     const pb_message *message;
-    int32_t code;
     memset(&draft, 0, sizeof draft);
     draft.size = sizeof draft;
     draft.topic = topic;
     draft.payload_len = payload.len;
     message = host->message_new(context, &draft, &room);
-    if (message == NULL)
-        return PB_PUBLISH_INVALID;
-    if (payload.len > 0)
+    if (message != NULL && payload.len > 0)
         memcpy(room, payload.ptr, payload.len);
+    return message;
+}
+
+/* Publishes a message, now or not at all. Accepted, its reference is gone. Returns one of
+ * PB_PUBLISH_. */
+static inline int32_t pb_publish_message(const pb_host *host, void *context,
+                                         const pb_message *message, const pb_message *cause)
+{
+    pb_publish request;
     memset(&request, 0, sizeof request);
     request.size = sizeof request;
     request.message = message;
     request.cause = cause;
-    code = host->publish(context, &request);
+    return host->publish(context, &request);
+}
+
+/* Publishes bytes, now or not at all. `cause` is the message that is being handled, or null.
+ * Returns one of PB_PUBLISH_. */
+static inline int32_t pb_publish_bytes(const pb_host *host, void *context, pb_str topic,
+                                       pb_str payload, const pb_message *cause)
+{
+    const pb_message *message = pb_message_bytes(host, context, topic, payload);
+    int32_t code;
+    if (message == NULL)
+        return PB_PUBLISH_INVALID;
+    code = pb_publish_message(host, context, message, cause);
     if (code != PB_PUBLISH_ACCEPTED)
         message->ops->release(message);
+    return code;
+}
+
+/* Publishes any number of messages in order, now or not at all, and stops at the first that is not
+ * accepted: `*accepted` says how many were, and whose reference is gone; the others are still yours.
+ * A host of 1.0 gets them one by one. Returns one of PB_PUBLISH_. */
+static inline int32_t pb_publish_batch(const pb_host *host, void *context,
+                                       const pb_message *const *messages, uint32_t count,
+                                       const pb_message *cause, uint32_t *accepted)
+{
+    int32_t code = PB_PUBLISH_ACCEPTED;
+    *accepted = 0;
+    while (code == PB_PUBLISH_ACCEPTED && *accepted < count) {
+        if (PB_HAS(host, publish_many)) {
+            uint32_t left = count - *accepted;
+            pb_publish_many request;
+            memset(&request, 0, sizeof request);
+            request.size = sizeof request;
+            request.messages = messages + *accepted;
+            request.count = left < PB_PUBLISH_MANY_MAX ? left : PB_PUBLISH_MANY_MAX;
+            request.cause = cause;
+            code = host->publish_many(context, &request);
+            *accepted += request.accepted;
+        } else {
+            code = pb_publish_message(host, context, messages[*accepted], cause);
+            *accepted += code == PB_PUBLISH_ACCEPTED;
+        }
+    }
     return code;
 }
 

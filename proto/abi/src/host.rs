@@ -83,6 +83,9 @@ pub struct Host {
     pub timer: unsafe extern "C" fn(host: *mut c_void, request: *const TimerRequest) -> u64,
     /// Whether a timer has fired: 1 yes, 0 not yet.
     pub timer_fired: unsafe extern "C" fn(host: *mut c_void, token: u64) -> u32,
+    /// Publishes many messages; see [`PublishMany`]. Returns [`publish::ACCEPTED`] when all were
+    /// accepted, else why the one behind the accepted ones was not. Since 1.1.
+    pub publish_many: unsafe extern "C" fn(host: *mut c_void, request: *mut PublishMany) -> i32,
 }
 
 /// One publish.
@@ -109,6 +112,33 @@ pub struct Publish {
     pub reserved: u32,
 }
 
+/// Many publishes, because of one message or of none. They are taken from the front, in order, until
+/// one is not accepted: everything that holds for one publish holds for each of them. Messages of one
+/// topic that follow each other go to each queue together, and what is durable is waited for once.
+/// Since 1.1.
+#[repr(C)]
+#[derive(Debug)]
+pub struct PublishMany {
+    /// Size of this struct as the library knows it, in bytes.
+    pub size: u32,
+    /// [`publish::WAIT`] or 0.
+    pub flags: u32,
+    /// `count` messages, borrowed for the call. The references of those that were accepted are
+    /// consumed; the others stay with the caller.
+    pub messages: *const *const Message,
+    /// How many; above [`publish::MANY_MAX`] nothing is tried, and the answer is
+    /// [`publish::INVALID`].
+    pub count: u32,
+    /// Out: how many from the front were accepted.
+    pub accepted: u32,
+    /// The message whose handler publishes, for hops and trace; null when there is none.
+    pub cause: *const Message,
+    /// As in [`Publish`], for the one that found no room.
+    pub waker: *const Waker,
+    /// Out: as in [`Publish`].
+    pub token: u64,
+}
+
 /// One timer.
 #[repr(C)]
 #[derive(Debug)]
@@ -123,7 +153,7 @@ pub struct TimerRequest {
     pub waker: *const Waker,
 }
 
-/// Flags and answers of [`Host::publish`].
+/// Flags and answers of [`Host::publish`] and [`Host::publish_many`].
 pub mod publish {
     /// Flag: on [`FULL`], tell when there is room.
     pub const WAIT: u32 = 1;
@@ -141,6 +171,8 @@ pub mod publish {
     pub const DENIED: i32 = -4;
     /// The chain of causes is longer than the host allows.
     pub const HOP_LIMIT: i32 = -5;
+    /// Messages that one [`Host::publish_many`](super::Host::publish_many) takes at most.
+    pub const MANY_MAX: u32 = 1024;
 }
 
 /// Values of `level` of [`Host::log`].

@@ -36,7 +36,7 @@ pub mod source;
 pub mod text;
 pub mod waker;
 
-pub use host::{Host, Publish, TimerRequest};
+pub use host::{Host, Publish, PublishMany, TimerRequest};
 pub use message::{Delivery, Draft, Header, Message, MessageOps};
 pub use note::{Note, NoteHead};
 pub use outcome::Outcome;
@@ -48,7 +48,7 @@ pub use waker::{Waker, WakerOps};
 /// Breaking version of the contract. It is part of [`ENTRY_SYMBOL`] and must be equal on both sides.
 pub const MAJOR: u16 = 1;
 /// Additive version: fields and services appended since `MAJOR.0`.
-pub const MINOR: u16 = 0;
+pub const MINOR: u16 = 1;
 /// The one symbol a library exports: a [`PluginEntry`].
 pub const ENTRY_SYMBOL: &str = "patchbay_plugin_v1";
 /// Largest alignment a library may ask for its call slots, in bytes.

@@ -36,8 +36,9 @@ pub(crate) struct Observer {
     compared: RwLock<Option<Compared>>,
 }
 
+/// With what the answers of a generation are compared.
 #[derive(Clone, Debug)]
-struct Compared {
+pub(crate) struct Compared {
     comparison: Arc<Comparison>,
     side: Side,
     /// Nothing of it leaves: the generation works on copies.
@@ -89,16 +90,9 @@ impl Observer {
         self.set(None);
     }
 
-    /// A handler publishes. True: the message was captured and goes nowhere.
-    pub(crate) fn publishes(&self, cause: Option<&Message>, message: &Message) -> bool {
-        if !self.on.load(Acquire) {
-            return false;
-        }
-        let Some(compared) = self.compared() else { return false };
-        if let Some(cause) = cause {
-            compared.comparison.published(compared.side, cause, message);
-        }
-        compared.captured
+    /// With what it is compared that a handler publishes now.
+    pub(crate) fn compared_publishes(&self) -> Option<Compared> {
+        if self.on.load(Acquire) { self.compared() } else { None }
     }
 
     fn compared(&self) -> Option<Compared> {
@@ -109,6 +103,22 @@ impl Observer {
         let is_some = compared.is_some();
         *self.compared.write().unwrap_or_else(PoisonError::into_inner) = compared;
         self.on.store(is_some || self.timed.load(Acquire), Release);
+    }
+}
+
+// === impl Compared ===
+
+impl Compared {
+    /// Whether what handlers publish goes nowhere.
+    pub(crate) fn captures(&self) -> bool {
+        self.captured
+    }
+
+    /// A handler publishes a message.
+    pub(crate) fn publishes(&self, cause: Option<&Message>, message: &Message) {
+        if let Some(cause) = cause {
+            self.comparison.publishes(self.side, cause, message);
+        }
     }
 }
 

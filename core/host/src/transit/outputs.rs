@@ -90,8 +90,8 @@ pub(crate) struct Comparison {
 #[derive(Debug, Default)]
 struct State {
     findings: Findings,
-    /// Published by calls that have not ended, by the message that caused it.
-    emitted: HashMap<(u8, u128), Vec<Emission>>,
+    /// Published by calls that have not ended, by the message that caused it; with their own ids.
+    emitted: HashMap<(u8, u128), Vec<(u128, Emission)>>,
     /// Answers of one side, in the order they came.
     pending: HashMap<CallId, (Side, Answer)>,
     order: VecDeque<CallId>,
@@ -112,14 +112,18 @@ impl Comparison {
         self.lock().asked.get(&message).cloned().flatten()
     }
 
-    /// A handler published something because of a message.
-    pub(crate) fn published(&self, side: Side, cause: &Message, message: &Message) {
+    /// A handler publishes something because of a message. What finds no room is published again:
+    /// that counts once.
+    pub(crate) fn publishes(&self, side: Side, cause: &Message, message: &Message) {
         let emission = Emission::of(message.topic(), message);
         let mut state = self.lock();
         if state.emitted.len() < PENDING_MAX {
             let emitted = state.emitted.entry((side as u8, cause.id())).or_default();
-            if emitted.len() < EMITTED_MAX {
-                emitted.push(emission);
+            let again = |(id, before): &(u128, Emission)| {
+                *id == message.id() && before.topic == emission.topic
+            };
+            if emitted.len() < EMITTED_MAX && !emitted.iter().any(again) {
+                emitted.push((message.id(), emission));
             }
         }
     }
@@ -128,6 +132,7 @@ impl Comparison {
     pub(crate) fn ended(&self, side: Side, call: CallId, outcome: &Outcome) {
         let mut state = self.lock();
         let emitted = state.emitted.remove(&(side as u8, call.0)).unwrap_or_default();
+        let emitted = emitted.into_iter().map(|(_, emission)| emission).collect();
         let answer = Answer::of(outcome, emitted);
         if side == Side::Candidate {
             state.findings.candidate.add(answer.status);

@@ -3,6 +3,7 @@
 mod activation;
 mod actors;
 mod aside;
+mod batches;
 mod churn;
 mod crashes;
 mod edits;

@@ -149,11 +149,12 @@ pub(crate) fn message(topic: &str, payload: &str) -> NewMessage {
     }
 }
 
-/// A plugin made of `fixtures/obedient.c`.
+/// A plugin made of a file in `fixtures`: `obedient.c`, unless it says another.
 pub(crate) struct Plugin {
     pub(crate) name: &'static str,
     version: &'static str,
     manifest: Value,
+    source: &'static str,
     bad: &'static str,
     blocks: &'static str,
 }
@@ -166,12 +167,18 @@ impl Plugin {
         let manifest = json!({
             "subscriptions": [{"topic": format!("in.{name}"), "queue": {"count": 100_000}}],
         });
-        Plugin { name, version, manifest, bad: "", blocks: "" }
+        Plugin { name, version, manifest, source: "obedient.c", bad: "", blocks: "" }
     }
 
     /// More of the manifest.
     pub(crate) fn with(mut self, key: &str, value: Value) -> Plugin {
         self.manifest[key] = value;
+        self
+    }
+
+    /// Made of that file.
+    pub(crate) fn source(mut self, file: &'static str) -> Plugin {
+        self.source = file;
         self
     }
 
@@ -198,7 +205,7 @@ impl Plugin {
         let quoted = |text: &str| format!("{text:?}");
         let token = self.version.replace('.', "_");
         fixture::build_c(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/obedient.c"),
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(self.source),
             &[
                 ("NAME", &quoted(self.name)),
                 ("VERSION", &quoted(self.version)),

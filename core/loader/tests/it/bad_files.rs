@@ -33,7 +33,7 @@ fn a_good_library_says_everything_about_itself_before_it_is_loaded() {
     let candidate = inspect(&path).unwrap();
     assert_eq!(candidate.manifest().name.as_str(), "hostile");
     assert_eq!(candidate.manifest().version.to_string(), "3.1.4");
-    assert_eq!((candidate.note().major, candidate.note().minor), (1, 0));
+    assert_eq!((candidate.note().major, candidate.note().minor), (1, 1));
     assert!(candidate.note().own_loop() && !candidate.stays_mapped());
     assert!(candidate.elf().needed.iter().any(|name| name.starts_with("libc.so")));
     assert!(candidate.elf().evades.is_empty() && candidate.elf().unique.is_empty());

@@ -317,6 +317,22 @@ fn a_panic_of_the_source_goes_through_after_the_waiting_calls_were_dropped() {
 }
 
 #[test]
+fn a_library_of_another_minor_version_of_the_contract_is_run() {
+    for minor in [0, 7] {
+        let rig = Rig::new();
+        let library = build::simple(&[&format!("-DMINOR={minor}")]);
+        assert_eq!(crate::support::rig::inspect(&library).unwrap().note().minor, minor);
+        let instance = rig.load(&library);
+        let desk = Desk::new();
+        let lane = desk.lane(&instance, 0, 1);
+        assert_eq!(desk.ask("ack"), Answer::Ack(text("")));
+        desk.close();
+        lane.join();
+        assert_eq!(rig.retire(&instance), Retired::Unmapped);
+    }
+}
+
+#[test]
 fn several_lanes_of_a_c_library_settle_everything_once() {
     let rig = Rig::new();
     let instance = rig.load(&build::simple(&[]));

@@ -42,6 +42,39 @@ fn a_refused_publish_says_why_and_leaves_the_message_with_the_library() {
 }
 
 #[test]
+fn many_messages_are_taken_from_the_front_up_to_the_first_that_is_refused() {
+    let (rig, lines) = asked(&[
+        ("many:a,b,a", "0 3 0"),
+        ("many:a,denied,c", "-4 1 0"),
+        ("manywait:a,b,full,d", "1 2 5"),
+        ("many:panic,a", "-3 0 0"),
+        ("ack:alive", "alive"),
+    ]);
+    assert_eq!(lines[1], "publish b because of many:a,b,a, wait no");
+    assert!(
+        lines[7].starts_with("publish full") && lines[7].ends_with("wait Some(0)"),
+        "{lines:?}"
+    );
+    assert!(!lines.iter().any(|line| line.starts_with("publish d ")), "{lines:?}");
+    let published = rig.services.published.lock().unwrap();
+    let topics: Vec<_> = published.iter().map(patchbay_slab::Message::topic).collect();
+    assert_eq!(topics, ["a", "b", "a", "a", "a", "b"]);
+    assert!(published.iter().all(|message| message.payload() == b"made by the library"));
+}
+
+#[test]
+fn what_is_no_message_of_this_host_stops_a_batch_and_too_many_are_not_tried() {
+    let (rig, _) = asked(&[
+        ("many:a,FOREIGN,c", "-1 1 0"),
+        ("many:NOTHING,c", "-1 0 0"),
+        ("many:a,denied,FOREIGN", "-4 1 0"),
+        ("many:b,1024", "-1 0 0"),
+        ("many:b,1023", "0 1024 0"),
+    ]);
+    assert_eq!(rig.services.published.lock().unwrap().len(), 1026);
+}
+
+#[test]
 fn a_panic_of_a_service_is_a_refusal_and_not_the_librarys_end() {
     asked(&[("publish:panic", "-3 0 0"), ("ack:alive", "alive")]);
 }

@@ -13,6 +13,8 @@ use crate::{
 
 /// Topic of the drafts.
 pub(crate) const DRAFT_TOPIC: &str = "transcript.draft";
+/// Drafts of a document that are published at once.
+const TOGETHER: usize = 64;
 /// When to go on with a document whose drafts found no room.
 const GO_ON_AFTER: Duration = Duration::from_millis(250);
 
@@ -36,7 +38,7 @@ impl Processor {
     }
 
     /// Passes the segments of a message on: a single one by forwarding, so that the message is
-    /// settled and its draft published in one step; those of a document by publishing each.
+    /// settled and its draft published in one step; those of a document many at once.
     pub(crate) fn take_in(
         &self,
         context: &PluginContext,
@@ -61,35 +63,44 @@ impl Processor {
                 context.record_counter("transcript_intake.drafts", 1, ());
                 Ok(ProcessingStatus::Forward(DRAFT_TOPIC.to_owned(), draft))
             }
-            Err(cues) => self.publish_each(context, message, cues, origin),
+            Err(cues) => self.publish_all(context, message, cues, origin),
         }
     }
 
     /// Publishes the drafts of a document for which there is room, and asks for the document again
     /// when there is none for the next. A lane is not kept waiting, and the next attempt goes on
     /// where this one ended.
-    fn publish_each(
+    fn publish_all(
         &self,
         context: &PluginContext,
         message: &Message,
         cues: Vec<Cue>,
         origin: Origin<'_>,
     ) -> Result<ProcessingStatus, PluginError> {
-        let before = self.progress.take(message.delivery_id());
-        for (index, cue) in cues.into_iter().enumerate().skip(before) {
-            let draft = cue.into_draft_at(index, origin, &self.settings.language);
-            match context.transport.try_send(build(context, &draft)?) {
-                Ok(_) => context.record_counter("transcript_intake.drafts", 1, ()),
-                Err(error) => {
-                    self.progress.keep(message.delivery_id(), index);
-                    return match error {
-                        PublishError::Full(_) => Ok(ProcessingStatus::RetryLater(GO_ON_AFTER)),
-                        error => Err(error.into()),
-                    };
-                }
+        let mut published = self.progress.take(message.delivery_id());
+        let mut cues = cues.into_iter().enumerate().skip(published);
+        loop {
+            let drafts = cues.by_ref().take(TOGETHER).map(|(index, cue)| {
+                build(context, &cue.into_draft_at(index, origin, &self.settings.language))
+            });
+            let drafts = drafts.collect::<Result<Vec<Message>, PluginError>>()?;
+            if drafts.is_empty() {
+                return Ok(ProcessingStatus::Acknowledged);
+            }
+            let (more, stopped) = match context.transport.try_publish_batch(drafts) {
+                Ok(all) => (all, None),
+                Err(stopped) => (stopped.accepted, Some(stopped)),
+            };
+            published += more;
+            context.record_counter("transcript_intake.drafts", more as u64, ());
+            if let Some(stopped) = stopped {
+                self.progress.keep(message.delivery_id(), published);
+                return match stopped.error {
+                    PublishError::Full(_) => Ok(ProcessingStatus::RetryLater(GO_ON_AFTER)),
+                    _ => Err(stopped.into()),
+                };
             }
         }
-        Ok(ProcessingStatus::Acknowledged)
     }
 }
 

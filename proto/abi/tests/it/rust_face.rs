@@ -46,8 +46,9 @@ fn rust() -> Layout {
         WakerOps { clone, wake, wake_by_ref, drop }
         Waker { ops }
         Publish { size, flags, message, cause, waker, token, routed, reserved }
+        PublishMany { size, flags, messages, count, accepted, cause, waker, token }
         TimerRequest { size, flags, delay_ns, waker }
-        Host { size, major, minor, publish, forget, message_new, message_derive, subscribe, unsubscribe, config_get, log, metric, metric_record, span_begin, span_end, timer, timer_fired }
+        Host { size, major, minor, publish, forget, message_new, message_derive, subscribe, unsubscribe, config_get, log, metric, metric_record, span_begin, span_end, timer, timer_fired, publish_many }
         Op { size, which, id, arg }
         Source { size, reserved, next, complete, next_op, op_done, cancelled, ready, bell }
         Plugin { size, major, minor, flags, name, version, call_size, call_align, create, op, process, poll, cancel, run_lane, quiesce, destroy }
@@ -80,6 +81,7 @@ fn rust() -> Layout {
         host::publish::CLOSED,
         host::publish::DENIED,
         host::publish::HOP_LIMIT,
+        host::publish::MANY_MAX,
         host::log::ERROR,
         host::log::WARN,
         host::log::INFO,

@@ -8,8 +8,8 @@ use std::{
 };
 
 use patchbay_loader::{
-    LogLevel, LogLine, MessageParts, MetricKind, Publish, Refused, Services, SpanBegin, SpanBegun,
-    SpanStatus, Wait,
+    LogLevel, LogLine, MessageParts, MetricKind, Publish, PublishMany, Refused, Services,
+    SpanBegin, SpanBegun, SpanStatus, Wait,
 };
 use patchbay_slab::{Draft, Message, Parts, Slab};
 
@@ -49,6 +49,21 @@ impl Services for Recorder {
                 Ok(3)
             }
         }
+    }
+
+    fn publish_many(&self, request: PublishMany<'_>) -> (usize, Option<Refused>) {
+        let wait = || match request.wait {
+            Wait::No => Wait::No,
+            Wait::Waker(ref waker) => Wait::Waker(waker.clone()),
+            Wait::Token { lane } => Wait::Token { lane },
+        };
+        for (accepted, message) in request.messages.iter().enumerate() {
+            let one = Publish { message, cause: request.cause, wait: wait() };
+            if let Err(refused) = self.publish(one) {
+                return (accepted, Some(refused));
+            }
+        }
+        (request.messages.len(), None)
     }
 
     fn forget(&self, token: u64) {
