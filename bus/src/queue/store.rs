@@ -378,3 +378,39 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use crate::{
+        Begin, BrokerConfig, Outgoing, Park, Split, SubscriptionSpec, Verdict, broker::Broker,
+        clock::ManualClock,
+    };
+
+    #[test]
+    fn only_a_retry_touches_the_wheel() {
+        let clock = Arc::new(ManualClock::new());
+        let broker = Broker::seeded(BrokerConfig::default(), clock.clone(), 1);
+        let spec = SubscriptionSpec::new("plugin", "t".parse().expect("a pattern"));
+        let made_ns = crate::Clock::now_ns(&*clock);
+        let subscription = broker.subscribe(spec).expect("subscribed");
+        subscription.set_split(Split::all(1));
+        let mut seat = subscription.seat(1, Arc::new(std::thread::current())).expect("a seat");
+        let mut publisher = broker.publisher("test");
+        let mut handle = |verdict: Option<Verdict>| {
+            clock.advance(Duration::from_millis(10));
+            publisher.publish(Outgoing { topic: "t", ..Outgoing::default() }).expect("published");
+            seat.take(64, Park::No);
+            assert_eq!(seat.begin(0), Begin::Go);
+            verdict.into_iter().for_each(|verdict| seat.record(0, verdict));
+            seat.take(64, Park::Yes);
+            broker.tick();
+        };
+        let is_as_made = || subscription.queue.look(|desk, _| desk.store.wheel.is_as_made(made_ns));
+        (0..100).for_each(|_| handle(None));
+        assert!(is_as_made());
+        handle(Some(Verdict::Retry(10_000_000)));
+        assert!(!is_as_made());
+    }
+}

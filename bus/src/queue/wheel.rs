@@ -117,6 +117,12 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// Whether nothing was ever put in or looked for since it was made at that time.
+    #[cfg(test)]
+    pub(super) fn is_as_made(&self, made_ns: u64) -> bool {
+        self.slots.is_empty() && self.now == made_ns / TICK_NS
+    }
+
     /// When to look again: not after the next entry is due; `None` when there is none.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         if self.len == 0 {
