@@ -41,8 +41,8 @@ use crate::{
 /// Header that names who forwarded a message, oldest first, with commas between.
 pub const FORWARDED_BY: &str = "Patchbay-Forwarded-By";
 
-/// Headers of a message up to which a forward allocates nothing for them.
-const FEW_HEADERS: usize = 16;
+/// Headers of a message up to which a forward or a request allocates nothing for them.
+pub(crate) const FEW_HEADERS: usize = 16;
 /// Bytes of names of forwarders for which the room is kept.
 const CHAIN_KEPT: usize = 1024;
 
@@ -57,8 +57,8 @@ pub struct Publisher {
     stamp: Stamp,
     /// Empty between two publishes: kept for its room.
     ready: VecDeque<Message>,
-    /// Likewise, for who forwarded a message.
-    chain: String,
+    /// Likewise, for a text: who forwarded a message, or where a reply goes.
+    pub(crate) text: String,
     /// Who is told of the records of the last topic.
     release: Arc<Release>,
     /// Whether who took the last of them has no more room in memory.
@@ -117,7 +117,7 @@ impl Publisher {
             ids,
             stamp: Stamp::default(),
             ready: VecDeque::new(),
-            chain: String::new(),
+            text: String::new(),
             release: Arc::default(),
             is_crowded: false,
             impatient_until: None,
@@ -326,7 +326,7 @@ impl Publisher {
         let hops = cause.hops().saturating_add(1);
         self.check_hops(hops)?;
         self.tick();
-        let mut chain = std::mem::take(&mut self.chain);
+        let mut chain = std::mem::take(&mut self.text);
         chain.clear();
         let mut headers: SmallVec<[_; FEW_HEADERS]> = SmallVec::new();
         for (name, value) in message.headers() {
@@ -351,7 +351,7 @@ impl Publisher {
         let message = self.slab.derive(message, &parts);
         drop(headers);
         chain.shrink_to(CHAIN_KEPT);
-        self.chain = chain;
+        self.text = chain;
         self.check_size(message.size())?;
         Ok(message)
     }

@@ -26,6 +26,7 @@ use patchbay_loader::{
 use patchbay_slab::{Draft, Message};
 use patchbay_wire::TopicPattern;
 use serde_json::Value;
+use smallvec::SmallVec;
 
 pub(crate) use self::lanes::Lanes;
 use self::{timers::Timers, voice::Voice};
@@ -42,6 +43,9 @@ use crate::{
 /// What the host sets in headers, and what a library may set all the same: it is how it answers.
 const OWN_HEADERS_ALLOWED: [&str; 2] =
     [patchbay_abi::message::header::REPLY_TO, patchbay_abi::message::header::CORRELATION_ID];
+
+/// Headers of a message; a few need no memory of their own.
+type Headers<'a> = SmallVec<[(&'a str, &'a str); 16]>;
 
 /// The services of one generation.
 #[derive(Debug)]
@@ -251,7 +255,7 @@ fn outgoing<'a>(parts: &MessageParts<'a>, headers: &'a [(&'a str, &'a str)]) -> 
 
 /// Leaves out what only the host may say. A library that copies the headers of a message it got
 /// means no harm by it.
-fn own_headers_only<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+fn own_headers_only<'a>(headers: &[(&'a str, &'a str)]) -> Headers<'a> {
     let is_own = |name: &str| {
         let prefix = patchbay_abi::message::header::OWN_PREFIX;
         name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))

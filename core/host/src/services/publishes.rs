@@ -1,13 +1,13 @@
 //! What a library publishes, one by one or many at once: permitted, captured or traced, and answered
 //! without waiting for room.
 
-use std::{collections::VecDeque, num::NonZeroU64, sync::Arc};
+use std::{collections::VecDeque, fmt::Write, num::NonZeroU64, sync::Arc};
 
 use patchbay_bus::{Outgoing, PublishError, Room, Subscription, Wake};
 use patchbay_loader::{Publish, PublishMany, Refused, Wait};
 use patchbay_slab::Message;
 
-use super::{PluginServices, TRACEPARENT, WakeCall, WakeToken, voice::Voice};
+use super::{Headers, PluginServices, TRACEPARENT, WakeCall, WakeToken, voice::Voice};
 use crate::{telemetry::trace::TraceContext, transit::observer::Compared};
 
 /// How often a publish that finds room between being refused and asking to be told is tried.
@@ -152,15 +152,17 @@ impl PluginServices {
         if message.header(TRACEPARENT).is_some() {
             return Ok(message.clone());
         }
-        let fresh;
+        let Voice { publisher, traceparent, .. } = voice;
         let context = match cause.and_then(|cause| cause.header(TRACEPARENT)) {
             Some(inherited) => inherited,
             None => {
-                fresh = TraceContext::root(&self.context.dice).to_string();
-                &fresh
+                traceparent.clear();
+                // A text takes whatever is written.
+                let _ = write!(traceparent, "{}", TraceContext::root(&self.context.dice));
+                traceparent
             }
         };
-        let mut headers: Vec<(&str, &str)> = message.headers().collect();
+        let mut headers: Headers<'_> = message.headers().collect();
         headers.push((TRACEPARENT, context));
         let outgoing = Outgoing {
             topic: message.topic(),
@@ -172,7 +174,7 @@ impl PluginServices {
             no_wait: true,
             ..Outgoing::default()
         };
-        voice.publisher.derive(message, &outgoing)
+        publisher.derive(message, &outgoing)
     }
 }
 

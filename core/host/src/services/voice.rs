@@ -22,6 +22,8 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Voice {
     pub(crate) publisher: Publisher,
+    /// A `traceparent`; kept for its room.
+    pub(crate) traceparent: String,
     allowed: Vec<Arc<str>>,
 }
 
@@ -29,7 +31,7 @@ pub(crate) struct Voice {
 
 impl Voice {
     pub(crate) fn new(publisher: Publisher) -> Voice {
-        Voice { publisher, allowed: Vec::new() }
+        Voice { publisher, traceparent: String::new(), allowed: Vec::new() }
     }
 
     /// Whether a topic may be published to. Answering a request always may.
