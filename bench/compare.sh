@@ -8,9 +8,12 @@
 #   ./bench/compare.sh --rounds N --milliseconds N
 #   ./bench/compare.sh --fifo           everybody who needs no server in the class SCHED_FIFO (as root):
 #                                       other work disturbs less, and nobody preempts whoever woke him
-#   ./bench/compare.sh --zenoh          builds zenoh too, which takes minutes
+#   ./bench/compare.sh --zenoh          with zenoh, which takes minutes to build
+#   ./bench/compare.sh --instructions   counts the instructions of a message too, with Callgrind, for `one`
+#                                       and `one-b32`: a minute or two more
 #   ./bench/compare.sh --out FOLDER     where tables, lines and plots go (default: out/bench)
-#   ./bench/compare.sh --publish        everything, into bench/results and the table of the README
+#   ./bench/compare.sh --publish        everything, with zenoh and instructions, into bench/results and the
+#                                       table of the README
 #
 # Contenders take turns, A B C and then C B A, each in a process of its own; a ratio is taken inside a
 # round, and the median of the rounds is printed. Servers are started by bench/peers.sh in a temporary
@@ -20,17 +23,18 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-out=out/bench features=servers arguments=() only='' publish=''
+out=out/bench features=servers arguments=() only='' publish='' instructions=''
 while [ $# -gt 0 ]; do
     case "$1" in
-    -h | --help) sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,24s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     --quick) arguments=(--goals --rounds 3 --milliseconds 200 "${arguments[@]}") ;;
     --only) only=$2; shift ;;
     --rounds | --milliseconds) arguments+=("$1" "$2"); shift ;;
     --fifo) arguments+=("$1") ;;
     --zenoh) features=servers,zenoh ;;
     --out) out=$2; shift ;;
-    --publish) publish=yes out=bench/results ;;
+    --instructions) instructions=yes ;;
+    --publish) publish=yes out=bench/results features=servers,zenoh instructions=yes ;;
     *) printf 'error: what is `%s`?\ntry: %s --help\n' "$1" "$0" >&2; exit 2 ;;
     esac
     shift
@@ -41,8 +45,8 @@ if [ "$only" = library ]; then exec ./bench/run.sh; fi
 for package in bench_ack bench_job; do
     cargo build --release --locked --quiet -p "$package"
 done
-cargo build --release --locked --quiet -p patchbay --bin patchbay
-cargo build --release --locked --quiet -p patchbay-bench --bin contender
+# Together: apart, they would ask for different features of shared crates, and build those twice.
+cargo build --release --locked --quiet -p patchbay --bin patchbay -p patchbay-bench --bin contender
 cargo build --release --locked --quiet -p patchbay-compare
 target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
@@ -51,6 +55,12 @@ case "$(./bench/peers.sh status)" in *process*) was_up=yes ;; esac
 variables=$(./bench/peers.sh up)
 [ -n "$was_up" ] || trap './bench/peers.sh down' EXIT
 eval "$variables"
+if [ -n "$instructions" ]; then
+    # Left out where it cannot be had: the table says so too.
+    arguments+=(--instructions)
+    command -v valgrind >/dev/null || ./bench/peers.sh need valgrind ||
+        printf '\nwarning: INSTRUCTIONS ARE NOT COUNTED, valgrind cannot be installed here\ntry: apt-get install valgrind\n\n' >&2
+fi
 # In a folder of its own: other features of shared crates would rebuild the product each time.
 CARGO_TARGET_DIR=$target/peers cargo build --release --locked --quiet \
     --manifest-path bench/peers/Cargo.toml --features "$features"

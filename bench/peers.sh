@@ -4,6 +4,7 @@
 #   eval "$(./bench/peers.sh up)"    installs what is missing, starts the servers on free ports of
 #                                    the loopback interface with their data in a temporary folder,
 #                                    and prints where they are as shell variables
+#   ./bench/peers.sh need PACKAGE... installs packages of Debian that are missing, until `down`
 #   ./bench/peers.sh status          what runs, and where
 #   ./bench/peers.sh down            stops them, removes their data and what `up` installed
 #   ./bench/peers.sh down --keep     the same, but leaves the installed programs for the next time
@@ -27,8 +28,8 @@ port() {
 }
 
 install_packages() {
-    local missing=()
-    for package in "${packages[@]}"; do
+    local missing=() package
+    for package in "$@"; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
     done
     [ ${#missing[@]} = 0 ] && return
@@ -102,7 +103,7 @@ print_variables() {
 case "${1-}" in
 up)
     mkdir -p "$dir"
-    install_packages
+    install_packages "${packages[@]}"
     install_nats
     start_redis redis no
     start_redis redis-everysec everysec
@@ -111,6 +112,10 @@ up)
     start_nats nats-always 'sync_interval: always'
     for server in "${servers[@]}"; do wait_for "$server"; done
     print_variables
+    ;;
+need)
+    mkdir -p "$dir"
+    install_packages "${@:2}"
     ;;
 status)
     for server in "${servers[@]}"; do
@@ -135,12 +140,13 @@ down)
         for server in "${servers[@]}"; do rm -rf "$dir/$server"{,.pid,.port,.log,.conf}; done
     else
         if [ -s "$dir/installed" ]; then
-            mapfile -t ours <"$dir/installed"
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq --autoremove "${ours[@]}" >/dev/null
+            # What could not be installed is not there to be removed.
+            mapfile -t ours < <(xargs -n 1 dpkg-query -W -f '${Package}\n' <"$dir/installed" 2>/dev/null || true)
+            [ ${#ours[@]} = 0 ] || as_root env DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq --autoremove "${ours[@]}" >/dev/null
         fi
         rm -rf "$dir"
     fi
     ;;
--h | --help) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+-h | --help) sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
 *) fail "what is \`${1-}\`?" "$0 --help" 2 ;;
 esac

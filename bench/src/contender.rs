@@ -6,6 +6,7 @@ mod depth;
 mod durable;
 mod hosted;
 mod idle;
+mod lanes;
 mod matching;
 mod publishing;
 mod replaced;
@@ -29,7 +30,7 @@ pub const ALL: &[(&str, &str)] = &[
         "patchbay-typed",
         "the same, where `patchbay transition rollback` is what brings the old version back",
     ),
-    ("patchbay-bus", "Patchbay's bus alone: publisher, queue, lane, settlement"),
+    ("patchbay-bus", "Patchbay without a plugin: bus and pool, a handler that does nothing"),
     ("patchbay-bus-split", "the same, while two versions share the messages 70 to 30"),
 ];
 
@@ -49,7 +50,8 @@ pub fn run(asked: &Asked<'_>) -> Outcome<Window> {
         ("patchbay-bus", Kind::Backlog(waiting)) => backlog::drained(asked.work, waiting),
         ("patchbay-bus", Kind::Recovery(waiting)) => backlog::recovered(asked.work, waiting),
         ("patchbay-bus", Kind::Process | Kind::Disk) => durable::run(asked),
-        ("patchbay-bus" | "patchbay-bus-split", Kind::Flow) => bare::run(asked),
+        ("patchbay-bus" | "patchbay-bus-split", Kind::Flow) => bare::run(asked, 0),
+        ("patchbay-bus", Kind::Beside(others)) => bare::run(asked, others),
         ("patchbay-bus" | "patchbay-bus-split", _) => asked.refused(),
         _ => hosted::run(asked),
     }

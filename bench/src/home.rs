@@ -47,10 +47,10 @@ pub fn place() -> PathBuf {
     env::var_os("PATCHBAY_BENCH_DATA").map_or_else(env::temp_dir, PathBuf::from)
 }
 
-/// The name of a copy.
+/// The name of a copy: three digits of sixteen are enough for four thousand.
 #[must_use]
 pub fn name_of(library: &str, number: usize) -> String {
-    format!("bench_{library}_{number:03}")
+    format!("bench_{library}_{number:03x}")
 }
 
 // === impl Home ===
@@ -139,7 +139,7 @@ fn enable(home: &Path, copies: Copies) -> Outcome<()> {
 /// End of a library's name: eight bytes, because a comparison with the name may be compiled into
 /// words of that size.
 fn suffix(kind: &str, number: usize) -> String {
-    format!("_{kind}_{number:03}")
+    format!("_{kind}_{number:03x}")
 }
 
 /// A version as it stands in a manifest.

@@ -6,6 +6,7 @@
 //! **Absent on purpose.** Neither the product nor its peers: they are programs that this one starts.
 #![forbid(unsafe_code)]
 
+mod callgrind;
 mod plan;
 mod plot;
 mod round;
@@ -28,6 +29,8 @@ use crate::{
 
 /// What a measurement takes beside its own length, as experience has it: for the estimate alone.
 const START: Duration = Duration::from_millis(350);
+/// And what counting one contender's instructions takes.
+const COUNT: Duration = Duration::from_secs(10);
 /// Where the table of goals stands in a page.
 const MARKS: [&str; 2] = ["<!-- goals -->\n", "<!-- /goals -->\n"];
 
@@ -55,6 +58,9 @@ struct Arguments {
     /// Only contests with a goal, and only those whom it names.
     #[arg(long)]
     goals: bool,
+    /// Counts instructions too, where there is valgrind.
+    #[arg(long)]
+    instructions: bool,
     /// Everybody who needs no server runs in the class SCHED_FIFO; only root may.
     #[arg(long)]
     fifo: bool,
@@ -82,6 +88,7 @@ fn main() -> Outcome<()> {
         length: Duration::from_millis(arguments.milliseconds),
         for_goals: arguments.goals,
         fifo: arguments.fifo,
+        counts_instructions: arguments.instructions && callgrind::is_installed(),
     };
     let head = head(&arguments, &course);
     let guess: Duration = contests.iter().map(|contest| estimate(contest, &course)).sum();
@@ -101,6 +108,7 @@ fn main() -> Outcome<()> {
         if lines.iter().any(|line| line.contender != contest.contenders[0]) {
             let name = format!("{}.svg", contest.work);
             let rows = table::rows(contest, &lines);
+            tables.push_str(&format!("![{}]({name})\n\n", contest.work));
             fs::write(arguments.out.join(name), plot::bars(&bar_title(contest), &rows))?;
         }
         all.extend(lines);
@@ -138,9 +146,11 @@ fn wanted(contest: &Contest, arguments: &Arguments) -> bool {
 }
 
 fn estimate(contest: &Contest, course: &Course) -> Duration {
-    let measurements = contest.rounds(course.rounds) * contest.competing(course.for_goals).len();
-    let each = contest.length(course.length) * 3 / 2 + START;
-    each * u32::try_from(measurements).unwrap_or(u32::MAX)
+    let competing = contest.competing(course.for_goals);
+    let each = competing.iter().map(|who| contest.length(course.length, who) * 3 / 2 + START);
+    let counted = course.counts_instructions && plan::COUNTED.contains(&contest.work);
+    let extra = if counted { COUNT * competing.len() as u32 } else { Duration::ZERO };
+    each.sum::<Duration>() * contest.rounds(course.rounds) as u32 + extra
 }
 
 fn bar_title(contest: &Contest) -> String {
@@ -150,17 +160,18 @@ fn bar_title(contest: &Contest) -> String {
 }
 
 fn draw_growth(out: &Path, lines: &[Line]) -> Outcome<String> {
-    let mut text = String::new();
+    let (mut text, mut plots) = (String::new(), String::from("\n"));
     for curve in plan::GROWTH {
         let points = table::points(curve, lines);
         if points.len() > 1 {
             text.push_str(&table::course(curve, &points));
             let title = format!("nanoseconds each: {}", curve.title.replace('-', " "));
             let name = format!("growth-{}.svg", curve.title);
+            plots.push_str(&format!("![{}]({name})\n", curve.title));
             fs::write(out.join(name), plot::growth(&title, curve.axis, &points))?;
         }
     }
-    Ok(text)
+    Ok(text + &plots)
 }
 
 /// Replaces what stands between the marks of a page.
@@ -186,8 +197,8 @@ fn head(arguments: &Arguments, course: &Course) -> String {
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let trip = distance::round_trip_ns();
     format!(
-        "{}, commit {}{}, {}, Linux {}, {} x {}, allocator: {}. Rounds: {}, of {} ms (latency: five times \
-         that), {}. Cache line round trip {:.0} ns ({}).{}\n\n",
+        "{}, commit {}{}, {}, Linux {}, {} x {}, allocator: {} (servers: their own). Rounds: {}, of {} ms; each \
+         table says its own; {}. Cache line round trip {:.0} ns ({}). {}\n\n",
         said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_else(unknown),
         said("git", &["describe", "--always"]).unwrap_or_else(unknown),
         if dirty { "-dirty" } else { "" },
@@ -205,10 +216,13 @@ fn head(arguments: &Arguments, course: &Course) -> String {
         },
         trip,
         distance::name(trip),
-        if Path::new("/sys/bus/event_source/devices/cpu").exists() {
-            ""
-        } else {
-            " Instructions are not counted: this machine shows no counters."
+        match (arguments.instructions, course.counts_instructions) {
+            (true, true) => {
+                "Instructions are counted by Callgrind, as the difference of two numbers of messages: \
+                 both sides, one thread at a time, with what they spin while they wait."
+            }
+            (true, false) => "Instructions are not counted: there is no valgrind here.",
+            (false, _) => "Instructions are not counted.",
         },
     )
 }

@@ -3,15 +3,18 @@
 use std::{
     fs::File,
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Contest, Figure, Group};
-use patchbay_measure::entry::Outcome;
+use crate::{
+    callgrind,
+    plan::{self, COUNTED, Contest, Figure, Group},
+};
+use patchbay_measure::{entry::Outcome, work::Work};
 
 /// How a comparison is run.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Course {
     /// Whether everybody who needs no server runs in a class that ordinary work does not preempt,
     /// and in which nobody preempts whoever woke him.
     pub(crate) fifo: bool,
+    /// Whether instructions are counted too.
+    pub(crate) counts_instructions: bool,
 }
 
 /// One measurement, read back.
@@ -69,6 +74,18 @@ pub(crate) struct Line {
     /// Time of the whole, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) took_ms: Option<f64>,
+    /// Nanoseconds for one to be put where it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fill_ns: Option<f64>,
+    /// Nanoseconds for one to be taken from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) drain_ns: Option<f64>,
+    /// Instructions for one, of both sides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instructions: Option<f64>,
+    /// What one measurement lasted, milliseconds.
+    #[serde(default)]
+    pub(crate) length_ms: u64,
 }
 
 /// Longest measurement beside its own length: ten million messages are written and read in it.
@@ -96,9 +113,11 @@ impl Course {
                 if absent.contains(&contender) {
                     continue;
                 }
-                match self.measure(contest, contender, contest.length(self.length), false)? {
+                let length = contest.length(self.length, contender);
+                match self.measure(contest, contender, length, false)? {
                     Ok(mut line) => {
                         line.round = round;
+                        line.length_ms = length.as_millis() as u64;
                         lines.push(line);
                     }
                     Err(reason) => {
@@ -109,7 +128,7 @@ impl Course {
             }
         }
         // Counted by themselves: nobody's rate is to suffer.
-        if contest.group == Group::Process {
+        if matches!(contest.group, Group::Process | Group::Durable) {
             for contender in contest.competing(self.for_goals) {
                 let Ok(counted) = self.measure(contest, contender, COUNTING, true)? else {
                     continue;
@@ -118,10 +137,31 @@ impl Course {
                 own.for_each(|line| line.allocations = counted.allocations);
             }
         }
+        if self.counts_instructions && COUNTED.contains(&contest.work) {
+            for contender in contest.competing(self.for_goals) {
+                if absent.contains(&contender) {
+                    continue;
+                }
+                match callgrind::each(self.program(contender), contender, contest.work)? {
+                    Ok(counted) => {
+                        let own = lines.iter_mut().filter(|line| line.contender == contender);
+                        own.for_each(|line| line.instructions = Some(counted));
+                    }
+                    Err(reason) => eprintln!(
+                        "  instructions of {contender} at `{}` are not counted: {reason}",
+                        contest.work
+                    ),
+                }
+            }
+        }
         for line in &lines {
             writeln!(record, "{}", serde_json::to_string(line)?)?;
         }
         Ok(lines)
+    }
+
+    fn program(&self, contender: &str) -> &Path {
+        if Contest::is_of_product(contender) { &self.product } else { &self.peers }
     }
 
     fn measure(
@@ -131,13 +171,18 @@ impl Course {
         length: Duration,
         counting: bool,
     ) -> Outcome<Result<Line, String>> {
-        let program = if Contest::is_of_product(contender) { &self.product } else { &self.peers };
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", &(length * 3 + EXTRA).as_secs().to_string()]);
-        if self.fifo && !matches!(contest.group, Group::Servers | Group::Durable) {
+        let served = matches!(contest.group, Group::Servers | Group::Durable)
+            || plan::SERVED.contains(&contender);
+        if self.fifo && !served {
             command.args(["chrt", "-f", "10"]);
         }
-        command.arg(program).args([contender, contest.work, &length.as_millis().to_string()]);
+        command.arg(self.program(contender)).args([
+            contender,
+            contest.work,
+            &length.as_millis().to_string(),
+        ]);
         if counting {
             command.arg("--allocations");
         }
@@ -168,6 +213,9 @@ impl Line {
             Figure::Cpu => Some(self.cpu_ns),
             Figure::Bytes => self.bytes_each,
             Figure::Took => self.took_ms,
+            Figure::Allocations => {
+                Some(self.allocations? / Work::named(&self.work)?.publishes_each())
+            }
         }
     }
 }

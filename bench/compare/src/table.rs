@@ -58,6 +58,16 @@ fn held(lines: &[Line], who: &str, beside: Beside, figure: Figure) -> Option<Spr
     (!rounds.is_empty()).then(|| Spread::of(rounds))
 }
 
+/// How often everybody was measured, and for how long.
+fn rounds(lines: &[Line]) -> String {
+    let count = lines.iter().map(|line| line.round + 1).max().unwrap_or(0);
+    let mut lengths: Vec<u64> = lines.iter().map(|line| line.length_ms).collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
+    format!("Rounds: {count}, of {} ms.", lengths.join(" or "))
+}
+
 /// A contest as a table in Markdown, and its goals below it.
 pub(crate) fn markdown(contest: &Contest, lines: &[Line]) -> String {
     let mut text = String::new();
@@ -68,14 +78,17 @@ pub(crate) fn markdown(contest: &Contest, lines: &[Line]) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "### `{}`: {title}\n\nCache line round trip {:.0} ns [{:.0}-{:.0}], {}.\n",
+        "### `{}`: {title}\n\n{} Cache line round trip {:.0} ns [{:.0}-{:.0}], {}.\n",
         contest.work,
+        rounds(lines),
         trips.median,
         trips.min,
         trips.max,
         distance::name(trips.median)
     );
     let counted = lines.iter().any(|line| line.allocations.is_some());
+    let stepped = lines.iter().any(|line| line.instructions.is_some());
+    let parted = lines.iter().any(|line| line.fill_ns.is_some());
     let weighed = lines.iter().any(|line| line.bytes_each.is_some());
     let mut columns = vec![
         "contender".to_owned(),
@@ -87,6 +100,8 @@ pub(crate) fn markdown(contest: &Contest, lines: &[Line]) -> String {
     ];
     columns.extend(is_latency.then(|| "p50 / p99 / p99.9, us".to_owned()));
     columns.extend(counted.then(|| "allocations each".to_owned()));
+    columns.extend(stepped.then(|| "instructions each".to_owned()));
+    columns.extend(parted.then(|| "to fill / to drain, each".to_owned()));
     columns.extend(weighed.then(|| "memory each, bytes".to_owned()));
     let _ = writeln!(text, "| {} |", columns.join(" | "));
     let _ = writeln!(text, "|---|{}", "---:|".repeat(columns.len() - 1));
@@ -110,6 +125,14 @@ pub(crate) fn markdown(contest: &Contest, lines: &[Line]) -> String {
             format!("{p50:.1} / {p99:.1} / {:.1}", median(|line| line.p999_us))
         }));
         cells.extend(counted.then(|| format!("{:.3}", median(|line| line.allocations))));
+        cells.extend(stepped.then(|| match row.lines.iter().find_map(|line| line.instructions) {
+            Some(count) => format!("{count:.0}"),
+            None => "-".to_owned(),
+        }));
+        cells.extend(parted.then(|| {
+            let [fill, drain] = [median(|line| line.fill_ns), median(|line| line.drain_ns)];
+            format!("{} / {}", Figure::Cpu.shown(fill), Figure::Cpu.shown(drain))
+        }));
         cells.extend(weighed.then(|| format!("{:.0}", median(|line| line.bytes_each))));
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
@@ -142,6 +165,8 @@ impl Goal {
 
     fn shown(&self, value: f64) -> String {
         match self.beside {
+            // Two digits would make a figure equal to a goal that it does not reach.
+            Beside::Times(_) if value < 1.0 => format!("{value:.3}"),
             Beside::Times(_) => format!("{value:.2}"),
             Beside::More(_) | Beside::Nothing => self.figure.shown(value),
         }
@@ -151,6 +176,7 @@ impl Goal {
     fn shown_bound(&self, value: f64) -> String {
         match self.beside {
             Beside::Times(_) => value.to_string(),
+            Beside::Nothing if self.figure == Figure::Allocations => value.to_string(),
             Beside::More(_) | Beside::Nothing => self.figure.shown(value).replace(".0 ", " "),
         }
     }

@@ -1,10 +1,17 @@
 //! The command line of every program of contenders, and what it prints: one line of JSON.
 //!
-//! `PROGRAM NAME WORK MILLISECONDS [--allocations]`, or `PROGRAM --list`.
+//! `PROGRAM NAME WORK MILLISECONDS [--allocations | --messages N]`, or `PROGRAM --list`. With a number
+//! of messages the work ends when they are finished: for tools that count what a program does.
 
 use std::{error::Error, process::ExitCode, time::Duration};
 
-use crate::{allocations, distance, meter::Window, record::Record, work::Work};
+use crate::{
+    allocations, distance,
+    meter::Window,
+    record::Record,
+    source,
+    work::{Kind, Work},
+};
 
 /// What anything in a contender may fail with.
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -50,15 +57,30 @@ fn answer<'a>(
         arguments.pop();
         allocations::start();
     }
+    let mut messages = None;
+    if let [.., option, number] = &arguments[..]
+        && option == "--messages"
+    {
+        messages = Some(number.parse()?);
+        arguments.truncate(arguments.len() - 2);
+    }
     let [contender, work, length] = &arguments[..] else {
-        return Err("usage: NAME WORK MILLISECONDS [--allocations], or --list".into());
+        let usage = "usage: NAME WORK MILLISECONDS [--allocations | --messages N], or --list";
+        return Err(usage.into());
     };
     if all.into_iter().all(|(name, _)| name != contender) {
         return Err(format!("there is no contender `{contender}` in this build").into());
     }
     let work = Work::named(work).ok_or_else(|| format!("there is no work `{work}`"))?;
     let length = Duration::from_millis(length.parse()?);
-    let round_trip_ns = distance::round_trip_ns();
+    if let Some(messages) = messages {
+        if work.kind != Kind::Flow || work.publishers * work.consumers != 1 {
+            return Err(format!("`{}` is not from one publisher to one consumer", work.name).into());
+        }
+        source::bind(messages);
+    }
+    // Whoever counts instructions wants none that were spun away.
+    let round_trip_ns = if messages.is_some() { 0.0 } else { distance::round_trip_ns() };
     let window = measure(&Asked { contender, work, length })?;
     Ok(Record { contender: contender.clone(), work: work.name, window, round_trip_ns }.to_string())
 }

@@ -11,7 +11,10 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::{allocations, histogram::Histogram, process, work::Work};
+use crate::{allocations, histogram::Histogram, process, source, work::Work};
+
+/// Between two looks at a count that is waited for: a look costs instructions too.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What one consumer has finished, on cache lines of its own. One thread writes it.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +41,8 @@ pub struct Window {
     pub latency_us: Option<[f64; 3]>,
     /// Memory for one of what the work is about: a plugin, a message that waits, a subscription.
     pub bytes_each: Option<f64>,
+    /// Nanoseconds for one to be put into a queue that nobody empties, and to be taken out of it.
+    pub fill_drain_ns: Option<[f64; 2]>,
     /// How long what the work is about took, milliseconds.
     pub took_ms: Option<f64>,
 }
@@ -79,7 +84,8 @@ pub fn warm_up(work: &Work, length: Duration) -> Duration {
 }
 
 /// Lets the work run warm, then measures it for `length`. `server` is the process that does a part
-/// of the work, if there is one.
+/// of the work, if there is one. Where the number of messages is fixed, it waits until they are finished
+/// instead.
 pub fn measure(
     warm_up: Duration,
     length: Duration,
@@ -87,10 +93,18 @@ pub fn measure(
     finished: impl Fn() -> u64,
 ) -> Window {
     let cpu_ns = || cpu_ns() + server.map_or(0, process::cpu_ns_of);
-    thread::sleep(warm_up);
+    let bound = source::bound();
+    thread::sleep(if bound.is_some() { Duration::ZERO } else { warm_up });
     let (allocated, cpu, before, start) =
         (allocations::count(), cpu_ns(), finished(), Instant::now());
-    thread::sleep(length);
+    match bound {
+        Some(all) => {
+            while finished() < all {
+                thread::sleep(LOOK)
+            }
+        }
+        None => thread::sleep(length),
+    }
     let (after, elapsed) = (finished(), start.elapsed());
     let (cpu, allocated) = (cpu_ns().saturating_sub(cpu), allocations::count() - allocated);
     let count = after.wrapping_sub(before) as f64;

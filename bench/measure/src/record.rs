@@ -26,6 +26,7 @@ impl fmt::Display for Record {
             r#"{{"contender":"{contender}","work":"{work}","rate":{rate:.1},"cpu_ns":{cpu_ns:.1},"threads":{threads},"anonymous":{anonymous},"round_trip_ns":{round_trip_ns:.1}"#,
         )?;
         let [p50, p99, p999] = window.latency_us.map_or([None; 3], |all| all.map(Some));
+        let [fill, drain] = window.fill_drain_ns.map_or([None; 2], |both| both.map(Some));
         for (name, value) in [
             ("allocations", window.allocations),
             ("p50_us", p50),
@@ -33,6 +34,8 @@ impl fmt::Display for Record {
             ("p999_us", p999),
             ("bytes_each", window.bytes_each),
             ("took_ms", window.took_ms),
+            ("fill_ns", fill),
+            ("drain_ns", drain),
         ] {
             if let Some(value) = value {
                 write!(f, r#","{name}":{value:.4}"#)?;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::Duration,
@@ -16,11 +16,26 @@ use crate::work::Work;
 /// Where in a payload the time of sending stands.
 const STAMP_AT: usize = 8;
 
+/// Messages of each publisher at most; 0 = no bound.
+static BOUND: AtomicU64 = AtomicU64::new(0);
+
+/// From now on no publisher sends more than that.
+pub fn bind(messages: u64) {
+    BOUND.store(messages, Relaxed);
+}
+
+/// How many messages each publisher sends, if that is fixed.
+#[must_use]
+pub fn bound() -> Option<u64> {
+    Some(BOUND.load(Relaxed)).filter(|bound| *bound > 0)
+}
+
 /// The messages of one publisher.
 #[derive(Debug)]
 pub struct Source {
     payload: Box<[u8]>,
     sent: u64,
+    most: u64,
     random: u64,
     keys: u64,
     topics: u64,
@@ -64,6 +79,7 @@ impl Source {
         Source {
             payload: vec![0x5a; work.size].into(),
             sent: 0,
+            most: bound().unwrap_or(u64::MAX),
             random: publisher as u64 * 7919,
             keys: work.keys,
             topics: work.topics as u64,
@@ -77,7 +93,7 @@ impl Source {
     /// is due; one that is late is charged from when it was due.
     #[inline]
     pub fn make(&mut self) -> Option<Next> {
-        if self.stop.load(Relaxed) {
+        if self.sent == self.most || self.stop.load(Relaxed) {
             return None;
         }
         if self.step_ns > 0 {

@@ -38,6 +38,8 @@ pub enum Kind {
     Request,
     /// It is consumed beside that many consumers who get nothing.
     Among(usize),
+    /// It is consumed beside that many subscriptions that it does not match.
+    Beside(usize),
     /// That many wait in memory before the first is consumed.
     Depth(usize),
     /// That many wait in a journal before the first is consumed.
@@ -140,8 +142,11 @@ pub const ALL: &[Work] = &[
     among("among10", "10 busy plugins", 0),
     among("among100", "10 busy of 100", 90),
     among("among500", "10 busy of 500", 490),
-    among("among999", "10 busy of 999", 989),
+    among("among1000", "10 busy of 1,000", 990),
     grown("idle500", "500 plugins that have nothing to do", Kind::Idle(500)),
+    grown("beside-1k", "1 to 1, beside 1 k other subscriptions", Kind::Beside(1_000)),
+    grown("beside-100k", "1 to 1, beside 100 k other subscriptions", Kind::Beside(100_000)),
+    grown("beside-1m", "1 to 1, beside 1 M other subscriptions", Kind::Beside(1_000_000)),
     grown("depth-1k", "1,000 wait, then drained", Kind::Depth(1_000)),
     grown("depth-10k", "10,000 wait, then drained", Kind::Depth(10_000)),
     grown("depth-100k", "100,000 wait, then drained", Kind::Depth(100_000)),
@@ -180,5 +185,14 @@ impl Work {
     #[must_use]
     pub fn is_latency(&self) -> bool {
         self.rate > 0
+    }
+
+    /// How many publishes one finished message stands for.
+    #[must_use]
+    pub fn publishes_each(&self) -> f64 {
+        match self.kind {
+            Kind::Chain(plugins) => plugins as f64,
+            _ => 1.0 / self.consumers as f64,
+        }
     }
 }

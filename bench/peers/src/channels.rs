@@ -103,8 +103,8 @@ pub(crate) fn tokio_mpsc(crew: &Crew, name: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Two bare hops between two threads: there and back, one message under way. Two tasks of one
-/// runtime would sit on one worker and never wait for each other, which no plugin's lane does.
+/// Two bare hops between two threads: there and back, one message under way. Two tasks of one runtime
+/// ([`tokio_tasks`]) sit on one worker and never wait for each other, which no plugin's lane does.
 fn round_trip(crew: &Crew) {
     let (ask, mut asked) = tokio::sync::mpsc::channel::<Shared>(CAPACITY);
     let (answer, mut answered) = tokio::sync::mpsc::channel::<Shared>(CAPACITY);
@@ -125,6 +125,31 @@ fn round_trip(crew: &Crew) {
             consumer.finish(&message.payload);
         }
     });
+}
+
+/// The same two hops between two tasks of one runtime.
+pub(crate) fn tokio_tasks(crew: &Crew, name: &str) -> Outcome<()> {
+    crew.only(name, crew.work.kind == Kind::Request)?;
+    let (ask, mut asked) = tokio::sync::mpsc::channel::<Shared>(CAPACITY);
+    let (answer, mut answered) = tokio::sync::mpsc::channel::<Shared>(CAPACITY);
+    let (consumer, mut source) = (crew.consumer(), crew.source(0));
+    crew.runtime.spawn(async move {
+        while let Some(message) = asked.recv().await {
+            if answer.send(message).await.is_err() {
+                return;
+            }
+        }
+    });
+    crew.runtime.spawn(async move {
+        while let Some(message) = fresh(&mut source) {
+            if ask.send(message).await.is_err() {
+                return;
+            }
+            let Some(message) = answered.recv().await else { return };
+            consumer.finish(&message.payload);
+        }
+    });
+    Ok(())
 }
 
 pub(crate) fn tokio_vec(crew: &Crew, name: &str) -> Outcome<()> {

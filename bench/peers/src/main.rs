@@ -38,7 +38,12 @@ const ALL: &[Contender] = &[
         "tokio::sync::mpsc, bounded 1,024, one message a send",
         channels::tokio_mpsc,
     ),
-    Contender("tokio-vec32", "the same, a Vec of 32 messages a send", channels::tokio_vec),
+    Contender(
+        "tokio-mpsc-tasks",
+        "the same between two tasks of one runtime, for requests",
+        channels::tokio_tasks,
+    ),
+    Contender("tokio-vec32", "tokio::sync::mpsc, a Vec of 32 messages a send", channels::tokio_vec),
     Contender("tokio-broadcast", "tokio::sync::broadcast, 1,024", channels::tokio_broadcast),
     Contender("flume", "flume, bounded 1,024, async", channels::flume),
     Contender("kanal", "kanal, bounded 1,024, async", channels::kanal),
@@ -55,7 +60,7 @@ const ALL: &[Contender] = &[
     #[cfg(feature = "zenoh")]
     Contender(
         "zenoh",
-        "zenoh, two sessions' worth in one process, FIFO handler",
+        "zenoh, publisher and subscriber in one session, FIFO handler of 1,024",
         zenoh_local::fifo,
     ),
     #[cfg(feature = "servers")]
@@ -67,7 +72,13 @@ const ALL: &[Contender] = &[
     #[cfg(feature = "servers")]
     Contender("jetstream-always", "JetStream, file, sync_interval: always", nats::jetstream),
     #[cfg(feature = "servers")]
-    Contender("redis", "Redis Streams, append only file without fsync", streams::redis),
+    Contender(
+        "redis",
+        "Redis Streams, append only file without fsync, pipelines of 64",
+        streams::redis,
+    ),
+    #[cfg(feature = "servers")]
+    Contender("redis-256", "the same, pipelines of 256", streams::redis),
     #[cfg(feature = "servers")]
     Contender("redis-everysec", "Redis Streams, appendfsync everysec", streams::redis),
     #[cfg(feature = "servers")]

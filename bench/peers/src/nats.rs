@@ -1,10 +1,13 @@
 //! NATS: its core, which forgets, and JetStream, which keeps.
 
-use std::{future::IntoFuture, time::Duration};
+use std::{future::IntoFuture, sync::Arc, time::Duration};
 
-use async_nats::jetstream::{
-    self, consumer,
-    stream::{Config, RetentionPolicy, StorageType},
+use async_nats::{
+    Subject,
+    jetstream::{
+        self, consumer,
+        stream::{Config, RetentionPolicy, StorageType},
+    },
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -20,13 +23,18 @@ pub(crate) fn core(crew: &Crew, name: &str) -> Outcome<()> {
     crew.only(name, work.kind == Kind::Flow && work.keys == 0)?;
     let address = crew.address("NATS")?;
     let subject = format!("bench.{}", std::process::id());
+    let all = if work.topics > 1 { format!("{subject}.*") } else { subject.clone() };
+    let subjects: Arc<[Subject]> = match work.topics {
+        1 => [subject.into()].into(),
+        many => (0..many).map(|number| format!("{subject}.{number}").into()).collect(),
+    };
     let mut consumers = Vec::new();
     for _ in 0..work.consumers {
         let consumer = crew.consumer();
         consumers.push(consumer.clone());
         let mut messages = crew.runtime.block_on(async {
             let client = async_nats::connect(&address).await?;
-            let messages = client.subscribe(subject.clone()).await?;
+            let messages = client.subscribe(all.clone()).await?;
             client.flush().await?;
             Ok::<_, Box<dyn std::error::Error>>(messages)
         })?;
@@ -37,12 +45,13 @@ pub(crate) fn core(crew: &Crew, name: &str) -> Outcome<()> {
         });
     }
     for n in 0..work.publishers {
-        let (mut source, consumers, subject) = (crew.source(n), consumers.clone(), subject.clone());
+        let (mut source, consumers, subjects) =
+            (crew.source(n), consumers.clone(), Arc::clone(&subjects));
         let client = crew.runtime.block_on(async_nats::connect(&address))?;
         crew.publish(async move {
-            while source.make().is_some() {
+            while let Some(next) = source.make() {
                 let payload = Bytes::copy_from_slice(source.payload());
-                if client.publish(subject.clone(), payload).await.is_err() {
+                if client.publish(subjects[next.topic].clone(), payload).await.is_err() {
                     return;
                 }
                 if work.is_latency() {

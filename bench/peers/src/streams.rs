@@ -22,6 +22,7 @@ pub(crate) fn redis(crew: &Crew, name: &str) -> Outcome<()> {
     let work = crew.work;
     let (server, most, is_always) = match name {
         "redis-always" => ("REDIS_ALWAYS", PIPELINE, true),
+        "redis-256" => ("REDIS", 256, false),
         "redis-always-256" => ("REDIS_ALWAYS", 256, true),
         "redis-everysec" => ("REDIS_EVERYSEC", PIPELINE, false),
         _ => ("REDIS", PIPELINE, false),

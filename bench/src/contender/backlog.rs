@@ -4,7 +4,7 @@
 use std::{
     sync::{Arc, atomic::AtomicBool},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use patchbay_bus::{Begin, Level, Outgoing, Park, Taken};
@@ -33,6 +33,7 @@ pub(super) fn drained(work: &Work, waiting: usize) -> Outcome<Window> {
     let empty = process::anonymous_bytes();
     let (start, used) = (Instant::now(), meter::cpu_ns());
     fill(&kept, work, waiting)?;
+    let filled = start.elapsed();
     let taken = process::anonymous_bytes().saturating_sub(empty);
     let mut seat = kept.subscription.seat(1, Arc::new(thread::current()))?;
     let (mut left, mut last) = (waiting, Instant::now());
@@ -48,8 +49,11 @@ pub(super) fn drained(work: &Work, waiting: usize) -> Outcome<Window> {
         }
     }
     seat.take(1, Park::No);
+    let took = start.elapsed();
+    let each = |part: Duration| part.as_nanos() as f64 / waiting as f64;
     Ok(Window {
-        rate: waiting as f64 / start.elapsed().as_secs_f64(),
+        rate: waiting as f64 / took.as_secs_f64(),
+        fill_drain_ns: Some([each(filled), each(took - filled)]),
         cpu_ns: (meter::cpu_ns() - used) as f64 / waiting as f64,
         threads: process::threads(),
         anonymous: process::anonymous_bytes(),

@@ -1,45 +1,41 @@
-//! The bus without a host: lanes made here, which do what the pool's do and hand a message to
-//! nobody.
+//! The bus without a host: the product's own lanes, which hand a message to nobody.
 
-use std::{
-    hint,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use patchbay_bus::{
-    Begin, Broker, BrokerConfig, Order, Overflow, Park, QueueLimits, Seat, Split, Subscription,
-    SubscriptionSpec, SystemClock, Taken,
+    Broker, BrokerConfig, Order, Overflow, QueueLimits, Split, Subscription, SubscriptionSpec,
+    SystemClock,
 };
 use patchbay_measure::{
     entry::{Asked, Outcome},
     histogram::Histogram,
-    meter::{self, Tally, Window},
-    source::age_ns,
+    meter::{self, Window},
+    process,
 };
 use patchbay_wire::TopicPattern;
 
-use super::{TOPIC, publishing::Publishers};
+use super::{TOPIC, lanes::Lanes, publishing::Publishers};
 
 /// The two generations of a split, and the share of the second.
 const GENERATIONS: [u64; 2] = [1, 2];
 const SHARE: f64 = 0.3;
 const SALT: u64 = 42;
-/// As in the pool: a window is over in this time, a pause follows a small one, and who is woken after
-/// a short sleep looks a few times more before the next.
-const TARGET_NS: f64 = 100_000.0;
-const LULL_SPINS: u32 = 64;
-const LULL_BELOW: usize = 32;
-const SHORT_SLEEP: Duration = Duration::from_micros(20);
-const LOOKS: u32 = 4;
 
-pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
+/// One work, beside `others` subscriptions that none of its messages matches.
+pub(super) fn run(asked: &Asked<'_>, others: usize) -> Outcome<Window> {
     let Asked { contender, work, length } = *asked;
     let split = contender == "patchbay-bus-split";
     let broker = Broker::new(BrokerConfig::default(), Arc::new(SystemClock));
-    let ages = Arc::new(Histogram::new());
-    let (mut subscriptions, mut lanes, mut tallies) = (Vec::new(), Vec::new(), Vec::new());
+    // As a host does.
+    broker.start_timer()?;
+    let before = process::anonymous_bytes();
+    for number in 0..others {
+        let pattern = TopicPattern::parse(&format!("other.{}.t{number}", number % 1_000))?;
+        broker.subscribe(SubscriptionSpec::new("others", pattern))?;
+    }
+    let taken = process::anonymous_bytes().saturating_sub(before);
+    let ages = work.is_latency().then(|| Arc::new(Histogram::new()));
+    let (mut subscriptions, mut lanes) = (Vec::new(), Lanes::new(ages.clone())?);
     for number in 0..work.consumers {
         let mut spec =
             SubscriptionSpec::new(&format!("bench-{number}"), TopicPattern::parse("bench.>")?);
@@ -47,27 +43,15 @@ pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
         spec.overflow = Overflow::Block;
         spec.order = if work.keys > 0 { Order::PerKey } else { Order::None };
         let subscription = broker.subscribe(spec)?;
-        let generations: &[u64] = match (split, work.keys) {
-            (true, _) => &GENERATIONS,
-            (false, 0) => &GENERATIONS[..1],
-            (false, _) => &[1, 1],
-        };
         let [first, second] = GENERATIONS;
-        subscription.set_split(if split {
-            Split::two(SALT, first, second, SHARE)
+        let workers = if work.keys > 0 { 2 } else { 1 };
+        if split {
+            subscription.set_split(Split::two(SALT, first, second, SHARE));
+            lanes.serve(&subscription, second, workers)?;
         } else {
-            Split::all(first)
-        });
-        for generation in generations {
-            let lane = Lane {
-                subscription: Arc::clone(&subscription),
-                generation: *generation,
-                tally: Tally::default(),
-                ages: work.is_latency().then(|| Arc::clone(&ages)),
-            };
-            tallies.push(lane.tally.clone());
-            lanes.push(thread::spawn(move || lane.run()));
+            subscription.set_split(Split::all(first));
         }
+        lanes.serve(&subscription, first, workers)?;
         subscriptions.push(subscription);
     }
     let topics: Vec<String> = match work.topics {
@@ -75,85 +59,21 @@ pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
         many => (0..many).map(|number| format!("bench.topic.{number}")).collect(),
     };
     let publishers = Publishers::start(work, &topics, || broker.publisher("bench"));
-    let finished = || tallies.iter().map(Tally::get).sum();
-    let window = meter::measure(meter::warm_up(work, length), length, None, finished);
+    let finished = || subscriptions.iter().map(done).sum();
+    let mut window = meter::measure(meter::warm_up(work, length), length, None, finished);
+    window.bytes_each = (others > 0).then(|| taken as f64 / others as f64);
     publishers.stop();
     for subscription in &subscriptions {
         broker.remove(subscription);
     }
-    for lane in lanes {
-        lane.join().map_err(|_| "a lane panicked")?;
-    }
-    Ok(if work.is_latency() { window.with_latency(&ages) } else { window })
+    lanes.end()?;
+    Ok(match ages {
+        Some(ages) => window.with_latency(&ages),
+        None => window,
+    })
 }
 
-/// A lane that counts what it was handed, and how old it was if that is asked.
-pub(super) struct Lane {
-    pub(super) subscription: Arc<Subscription>,
-    pub(super) generation: u64,
-    pub(super) tally: Tally,
-    pub(super) ages: Option<Arc<Histogram>>,
-}
-
-// === impl Lane ===
-
-impl Lane {
-    pub(super) fn run(self) {
-        let mut seat = match self.subscription.seat(self.generation, Arc::new(thread::current())) {
-            Ok(seat) => seat,
-            Err(error) => return eprintln!("no seat: {error}"),
-        };
-        let (mut limit, mut per_message, mut last) = (16, 1000.0, Instant::now());
-        let mut looks = 0;
-        loop {
-            match take(&mut seat, limit, looks) {
-                Taken::Closed => return,
-                Taken::Empty { .. } => {
-                    let asleep = Instant::now();
-                    thread::park();
-                    last = Instant::now();
-                    looks = if last - asleep < SHORT_SLEEP { LOOKS } else { 0 };
-                }
-                Taken::Batch(n) => {
-                    self.handle(&mut seat, n);
-                    self.tally.add(n as u64);
-                    let now = Instant::now();
-                    let took = (now - last).as_nanos() as f64 / n as f64;
-                    per_message = 0.8 * per_message + 0.2 * took;
-                    limit = ((TARGET_NS / per_message) as usize).clamp(1, 1024);
-                    last = now;
-                    if n < LULL_BELOW {
-                        (0..LULL_SPINS).for_each(|_| hint::spin_loop());
-                    }
-                }
-            }
-        }
-    }
-
-    fn handle(&self, seat: &mut Seat, n: usize) {
-        for i in 0..n {
-            match seat.begin(i) {
-                Begin::Go => {
-                    let payload = seat.deliveries()[i].message().payload();
-                    hint::black_box(payload.last());
-                    if let (Some(ages), Some(age)) = (&self.ages, age_ns(payload)) {
-                        ages.add(age);
-                    }
-                }
-                Begin::Skip => {}
-                Begin::Stop => return,
-            }
-        }
-    }
-}
-
-/// The next window. Says that the lane sleeps when nothing was there in so many looks, and one more.
-fn take(seat: &mut Seat, limit: usize, looks: u32) -> Taken {
-    for _ in 0..looks {
-        match seat.take(limit, Park::No) {
-            Taken::Empty { .. } => thread::yield_now(),
-            taken => return taken,
-        }
-    }
-    seat.take(limit, Park::Yes)
+/// What a subscription has settled.
+pub(super) fn done(subscription: &Arc<Subscription>) -> u64 {
+    subscription.ledger().done
 }

@@ -27,7 +27,8 @@ const WINDOW: usize = 1024;
 pub(super) fn run(work: &Work, waiting: usize, length: Duration) -> Outcome<Window> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut source = Source::new(work, 0, &stop);
-    let (mut finished, mut took, mut cpu, mut most) = (0, Duration::ZERO, 0, 0);
+    let (mut finished, mut cpu, mut most) = (0, 0, 0);
+    let (mut filling, mut took) = (Duration::ZERO, Duration::ZERO);
     while took < length {
         let broker = Broker::new(BrokerConfig::default(), Arc::new(SystemClock));
         let mut spec = SubscriptionSpec::new("bench", TopicPattern::parse(TOPIC)?);
@@ -42,6 +43,7 @@ pub(super) fn run(work: &Work, waiting: usize, length: Duration) -> Outcome<Wind
             let payload = source.payload();
             publisher.publish(Outgoing { topic: TOPIC, payload, ..Outgoing::default() })?;
         }
+        filling += start.elapsed();
         most = most.max(process::anonymous_bytes().saturating_sub(empty));
         let mut seat = subscription.seat(1, Arc::new(thread::current()))?;
         let mut left = waiting;
@@ -58,7 +60,9 @@ pub(super) fn run(work: &Work, waiting: usize, length: Duration) -> Outcome<Wind
         drop(seat);
         broker.remove(&subscription);
     }
+    let each = |part: Duration| part.as_nanos() as f64 / finished as f64;
     Ok(Window {
+        fill_drain_ns: Some([each(filling), each(took - filling)]),
         rate: finished as f64 / took.as_secs_f64(),
         cpu_ns: cpu as f64 / finished as f64,
         threads: process::threads(),

@@ -17,13 +17,13 @@ use patchbay_bus::{
 use patchbay_journal::{DiskStorage, Journal, JournalConfig, Moment};
 use patchbay_measure::{
     entry::{Asked, Outcome},
-    meter::{self, Tally, Window},
+    meter::{self, Window},
     source::Source,
     work::{Kind, Work},
 };
 use patchbay_wire::TopicPattern;
 
-use super::{TOPIC, bare::Lane};
+use super::{TOPIC, bare::done, lanes::Lanes};
 use crate::home;
 
 pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
@@ -31,19 +31,14 @@ pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
     let folder = tempfile::tempdir_in(home::place())?;
     let level = if work.kind == Kind::Disk { Level::Disk } else { Level::Process };
     let Kept { broker, journal, subscription } = open(folder.path(), level)?;
-    let tally = Tally::default();
-    let lane = Lane {
-        subscription: Arc::clone(&subscription),
-        generation: 1,
-        tally: tally.clone(),
-        ages: None,
-    };
-    let lane = thread::spawn(move || lane.run());
+    broker.start_timer()?;
+    let mut lanes = Lanes::new(None)?;
+    lanes.serve(&subscription, 1, 1)?;
     let voice = Voice::start(broker.publisher("bench"), work, TOPIC);
-    let window = meter::measure(meter::warm_up(work, length), length, None, || tally.get());
+    let window = meter::measure(meter::warm_up(work, length), length, None, || done(&subscription));
     voice.stop()?;
     broker.remove(&subscription);
-    lane.join().map_err(|_| "a lane panicked")?;
+    lanes.end()?;
     journal.close(moment())?;
     Ok(window)
 }

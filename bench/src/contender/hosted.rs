@@ -17,8 +17,12 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
     let Asked { contender, work, length } = *asked;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // Threads that loaded libraries are waited for where plugins are to be idle.
+        .thread_keep_alive(Duration::from_secs(1))
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match (contender, work.kind) {
             ("patchbay", Kind::Flow) if work.is_latency() => latency(work, length).await,
@@ -94,10 +98,11 @@ async fn among(work: &Work, length: Duration, idle: usize) -> Outcome<Window> {
     let copies = [Copies { library: "job", first: 1, count: work.topics + idle }];
     let mut plugins = Map::new();
     for number in work.topics + 1..=work.topics + idle {
-        let none = json!({ "worker_pool": { "min_workers": 0 } });
+        let none = json!({ "worker_pool": { "min_workers": 0, "idle_timeout": "1s" } });
         plugins.insert(name_of("job", number), none);
     }
     let home = Home::start(&copies, json!({ "plugins": plugins })).await?;
+    idle::settled(work.topics as u64).await?;
     let topics: Vec<String> =
         (1..=work.topics).map(|number| name_of("job", number) + ".x").collect();
     Ok(measured(home, work, &topics, length, |_| true).await)

@@ -25,8 +25,7 @@ pub(super) async fn run(plugins: usize) -> Outcome<Window> {
     until("all have worked", || home.done(|_| true) == plugins as u64).await?;
     let lanes = || home.host.plugins().iter().map(|plugin| plugin.workers.count).sum::<u32>();
     until("all lanes have gone", || lanes() == 0).await?;
-    // Threads that loaded the libraries stay a while for more.
-    until("the threads have ended", || process::threads() < THREADS).await?;
+    settled(0).await?;
     let anonymous = process::anonymous_bytes();
     let window = Window {
         threads: process::threads(),
@@ -37,6 +36,12 @@ pub(super) async fn run(plugins: usize) -> Outcome<Window> {
     };
     home.stop().await;
     Ok(window)
+}
+
+/// Waits until nothing runs but what a host has without plugins, and `busy` lanes: those of idle
+/// plugins have gone, and the threads that loaded the libraries.
+pub(super) async fn settled(busy: u64) -> Outcome<()> {
+    until("the threads have ended", || process::threads() < THREADS + busy).await
 }
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Outcome<()> {
