@@ -54,7 +54,8 @@ impl Lanes {
             events: Arc::new(|_| ()),
             intake: Intake::Open,
         };
-        Ok(self.pools.push(WorkerPool::start(spec, &self.monitor)?))
+        self.pools.push(WorkerPool::start(spec, &self.monitor)?);
+        Ok(())
     }
 
     /// Ends them, and waits for their threads.
@@ -66,7 +67,8 @@ impl Lanes {
                 return Err(format!("{} lanes did not end", left.len()).into());
             }
         }
-        Ok(self.monitor.stop())
+        self.monitor.stop();
+        Ok(())
     }
 }
 
