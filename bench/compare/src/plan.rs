@@ -298,7 +298,7 @@ impl Contest {
     /// a goal is set, because one stall of the machine would decide otherwise.
     pub(crate) fn length(&self, asked: Duration, who: &str) -> Duration {
         match self.task().is_some_and(Work::is_latency) {
-            true if self.work == "latency" && self.is_named(who) => asked * 16,
+            true if self.work == "latency" && self.is_named(who) => asked * 12,
             true => asked * 5,
             false => asked,
         }

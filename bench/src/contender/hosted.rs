@@ -17,12 +17,13 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn run(asked: &Asked<'_>) -> Outcome<Window> {
     let Asked { contender, work, length } = *asked;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        // Threads that loaded libraries are waited for where plugins are to be idle.
-        .thread_keep_alive(Duration::from_secs(1))
-        .enable_all()
-        .build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all();
+    if let Kind::Among(_) = work.kind {
+        // Threads that loaded libraries are waited for, and would stay longer.
+        runtime.thread_keep_alive(Duration::from_secs(1));
+    }
+    let runtime = runtime.build()?;
     runtime.block_on(async {
         match (contender, work.kind) {
             ("patchbay", Kind::Flow) if work.is_latency() => latency(work, length).await,
