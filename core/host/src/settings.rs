@@ -101,6 +101,10 @@ pub struct Limits {
     /// How long loads and lanes must stand still before free memory goes back to the system.
     #[serde(with = "duration")]
     pub memory_settle: Duration,
+    /// When a plugin that waits for room, and cannot be told of it, is to try again: the journal has
+    /// none, or too many wait.
+    #[serde(with = "duration")]
+    pub publish_recheck: Duration,
     /// Largest payload, bytes.
     pub payload_bytes: usize,
     /// Largest state that a version may hand to the next one, and any other reply of a plugin to
@@ -205,6 +209,7 @@ impl Settings {
             ("limits.quarantine_recheck", limits.quarantine_recheck),
             ("limits.audit_interval", limits.audit_interval),
             ("limits.memory_settle", limits.memory_settle),
+            ("limits.publish_recheck", limits.publish_recheck),
         ];
         let zero = counts.iter().find(|(_, count)| *count == 0).map(|(setting, _)| setting);
         let none = durations.iter().find(|(_, it)| it.is_zero()).map(|(setting, _)| setting);
@@ -233,6 +238,7 @@ impl Default for Limits {
             quarantine_recheck: Duration::from_secs(10),
             audit_interval: Duration::from_secs(1),
             memory_settle: Duration::from_secs(2),
+            publish_recheck: Duration::from_millis(100),
             payload_bytes: 8 << 20,
             state_bytes: 16 << 20,
             publish_timeout: Duration::from_secs(5),

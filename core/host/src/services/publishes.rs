@@ -37,7 +37,7 @@ impl PluginServices {
                 self.go_on(&refused.error, refused.message.size(), wait)?;
                 outgoing = refused.message;
             }
-            Err(Refused::Full { token: None })
+            Err(self.try_later(wait))
         })
     }
 
@@ -96,32 +96,51 @@ impl PluginServices {
                 return (accepted, Some(refused));
             }
         }
-        (accepted, Some(Refused::Full { token: None }))
+        (accepted, Some(self.try_later(wait)))
     }
 
     /// What comes after a refusal: another try, as there is room by now, or an answer for the library,
     /// which is told of room later if it wants to be.
     fn go_on(&self, error: &PublishError, size: usize, wait: &Wait) -> Result<(), Refused> {
-        let PublishError::Full { subscription } = error else { return Err(refusal(error)) };
-        let Some((wake, token)) = self.promise(wait) else {
-            return Err(Refused::Full { token: None });
-        };
-        self.await_room(subscription, size, wake, token)
+        match error {
+            PublishError::Full { subscription } => self.await_room(subscription, size, wait),
+            PublishError::BacklogFull { .. } | PublishError::StorageFull => {
+                Err(self.try_later(wait))
+            }
+            other => Err(refusal(other)),
+        }
+    }
+
+    /// Nobody tells when the journal has room again, nor those who are too many to be told: who waits
+    /// tries again after a while.
+    fn try_later(&self, wait: &Wait) -> Refused {
+        let Some((wake, token)) = self.promise(wait) else { return Refused::Full { token: None } };
+        let broker = &self.context.broker;
+        let recheck = self.context.settings.limits.publish_recheck.as_nanos();
+        let recheck_ns = u64::try_from(recheck).unwrap_or(u64::MAX);
+        let due_ns = broker.clock().now_ns().saturating_add(recheck_ns);
+        if broker.wake_at(due_ns, wake).is_some() {
+            return Refused::Full { token };
+        }
+        token.into_iter().for_each(|token| self.lanes.forget(token.get()));
+        Refused::Full { token: None }
     }
 
     fn await_room(
         &self,
         subscription: &Subscription,
         size: usize,
-        wake: Arc<dyn Wake>,
-        token: Option<NonZeroU64>,
+        wait: &Wait,
     ) -> Result<(), Refused> {
+        let Some((wake, token)) = self.promise(wait) else {
+            return Err(Refused::Full { token: None });
+        };
         let room = subscription.when_room(size, wake);
         if room == Room::Registered {
             return Err(Refused::Full { token });
         }
         token.into_iter().for_each(|token| self.lanes.forget(token.get()));
-        if room == Room::Refused { Err(Refused::Full { token: None }) } else { Ok(()) }
+        if room == Room::Refused { Err(self.try_later(wait)) } else { Ok(()) }
     }
 
     /// How a publisher that found no room is told of it; `None` when it does not want to know.

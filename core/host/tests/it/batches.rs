@@ -1,6 +1,6 @@
 //! What a handler publishes at once.
 
-use std::future::ready;
+use std::{future::ready, time::Duration};
 
 use patchbay_host::{
     Level, MessageTap, Room, TransitionRequest,
@@ -93,6 +93,28 @@ async fn a_full_target_stops_a_batch_at_its_message_and_one_that_waits_goes_on()
         assert_eq!((message.topic.as_str(), &message.payload[..]), (topic, place.as_bytes()));
     }
     rig.ledger_until("sink", |it| it.done == 5).await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_room_in_the_journal_tries_again_until_there_is_some() {
+    let mut plan = Plan::new();
+    plan.settings.durability.push("out.>", Level::Process).expect("a rule");
+    plan.settings.limits.publish_recheck = Duration::from_millis(5);
+    plan.enable(&many("1.0.0"));
+    let subscription = json!([{"topic": "out.>", "queue": {"count": 2, "backlog": {"count": 3}}}]);
+    plan.enable(&Plugin::new("sink", "1.0.0").with("subscriptions", subscription));
+    let rig = plan.start().await;
+    rig.host.pause("sink", "test").await.expect("it pauses");
+    rig.publish("in.many", "out.a out.a out.a out.a out.a").await;
+    assert_eq!(died_of(&rig).await, "1 after 3", "full");
+    rig.publish("in.many", "wait out.a out.a").await;
+    rig.ledger_until("many", |it| it.in_flight == 1).await;
+    rig.host.resume("sink", "test").await.expect("it resumes");
+    let ledger = rig.ledger_until("many", |it| it.done == 1).await;
+    assert_eq!(ledger.retried, 0, "its call went on, and was not given up after its time");
+    let ledger = rig.ledger_until("sink", |it| it.done == 5).await;
+    assert_eq!((ledger.accepted, ledger.dead), (5, 0));
     rig.end().await;
 }
 
