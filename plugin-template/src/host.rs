@@ -14,6 +14,9 @@ use crate::message::Message;
 
 /// The table and the context that goes with it. Valid until the instance is destroyed, which is
 /// after every call ended and every thread of the library that the kit knows of was joined.
+///
+/// The table of an older host is shorter than [`Host`]: its functions are read one by one, and there is
+/// never a reference to the whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostRef {
     table: *const Host,
@@ -80,11 +83,6 @@ impl HostRef {
         unsafe { has_field!(self.table, Host, timer_fired) }
     }
 
-    fn table(&self) -> &Host {
-        // SAFETY: valid for as long as `self` is in use, by the promise of `new`.
-        unsafe { &*self.table }
-    }
-
     /// The reference in `message` is consumed only when the code is `ACCEPTED`.
     pub(crate) fn publish(
         self,
@@ -105,7 +103,7 @@ impl HostRef {
         };
         // SAFETY: the pointers are valid for the call: `message` is borrowed, `cause` and `waker`
         // belong to the call that is being polled or are null.
-        let code = unsafe { (self.table().publish)(self.context, &raw mut request) };
+        let code = unsafe { ((*self.table).publish)(self.context, &raw mut request) };
         PublishAnswer {
             code,
             routed: request.routed,
@@ -140,7 +138,7 @@ impl HostRef {
             token: 0,
         };
         // SAFETY: as for `publish`; the list lives as long as the call.
-        let code = unsafe { (self.table().publish_many)(self.context, &raw mut request) };
+        let code = unsafe { ((*self.table).publish_many)(self.context, &raw mut request) };
         let answer = PublishAnswer {
             code,
             routed: 0,
@@ -174,40 +172,40 @@ impl HostRef {
 
     pub(crate) fn forget(self, token: u64) {
         // SAFETY: a token is a number; a stale one is ignored.
-        unsafe { (self.table().forget)(self.context, token) }
+        unsafe { ((*self.table).forget)(self.context, token) }
     }
 
     /// A message, and the room for its payload, which nobody else sees yet.
     pub(crate) fn message_new(self, draft: &Draft) -> Option<(Message, *mut u8)> {
         let mut room = ptr::null_mut();
         // SAFETY: the draft borrows what the caller holds; the room is written by the host.
-        let raw = unsafe { (self.table().message_new)(self.context, draft, &raw mut room) };
+        let raw = unsafe { ((*self.table).message_new)(self.context, draft, &raw mut room) };
         // SAFETY: not null means one reference for us.
         unsafe { Message::from_raw(raw) }.map(|message| (message, room))
     }
 
     pub(crate) fn message_derive(self, base: &Message, draft: &Draft) -> Option<Message> {
         // SAFETY: as for `message_new`; `base` is borrowed.
-        let raw = unsafe { (self.table().message_derive)(self.context, base.as_raw(), draft) };
+        let raw = unsafe { ((*self.table).message_derive)(self.context, base.as_raw(), draft) };
         // SAFETY: not null means one reference for us.
         unsafe { Message::from_raw(raw) }
     }
 
     pub(crate) fn subscribe(self, pattern: &str) -> i64 {
         // SAFETY: the pattern is borrowed for the call.
-        unsafe { (self.table().subscribe)(self.context, Str::new(pattern), 0) }
+        unsafe { ((*self.table).subscribe)(self.context, Str::new(pattern), 0) }
     }
 
     pub(crate) fn unsubscribe(self, subscription: i64) -> i32 {
         // SAFETY: a number; an unknown one is refused.
-        unsafe { (self.table().unsubscribe)(self.context, subscription) }
+        unsafe { ((*self.table).unsubscribe)(self.context, subscription) }
     }
 
     pub(crate) fn config(self, path: &str) -> Option<Vec<u8>> {
         let mut text = Buf::EMPTY;
         // SAFETY: the path is borrowed for the call, and the host fills the buffer.
         let code =
-            unsafe { (self.table().config_get)(self.context, Str::new(path), &raw mut text) };
+            unsafe { ((*self.table).config_get)(self.context, Str::new(path), &raw mut text) };
         let bytes = take(text);
         (code == 0).then_some(bytes)
     }
@@ -215,18 +213,18 @@ impl HostRef {
     pub(crate) fn log(self, level: u32, target: &str, file: &str, line: u32, text: &str) {
         let (target, file, text) = (Str::new(target), Str::new(file), Str::new(text));
         // SAFETY: borrowed for the call.
-        unsafe { (self.table().log)(self.context, level, target, file, line, text) }
+        unsafe { ((*self.table).log)(self.context, level, target, file, line, text) }
     }
 
     pub(crate) fn metric(self, kind: u32, name: &str) -> u32 {
         // SAFETY: borrowed for the call.
-        unsafe { (self.table().metric)(self.context, kind, Str::new(name)) }
+        unsafe { ((*self.table).metric)(self.context, kind, Str::new(name)) }
     }
 
     pub(crate) fn record(self, metric: u32, value: f64, attributes: &[Header]) {
         let (first, count) = (attributes.as_ptr(), attributes.len() as u32);
         // SAFETY: borrowed for the call.
-        unsafe { (self.table().metric_record)(self.context, metric, value, first, count) }
+        unsafe { ((*self.table).metric_record)(self.context, metric, value, first, count) }
     }
 
     /// The span's id and its `traceparent`.
@@ -240,7 +238,7 @@ impl HostRef {
         let mut context = Buf::EMPTY;
         // SAFETY: borrowed for the call; `message` is that of the running call, or null.
         let span = unsafe {
-            (self.table().span_begin)(
+            ((*self.table).span_begin)(
                 self.context,
                 Str::new(name),
                 message,
@@ -255,7 +253,7 @@ impl HostRef {
 
     pub(crate) fn span_end(self, span: u64, status: u32, text: &str) {
         // SAFETY: borrowed for the call.
-        unsafe { (self.table().span_end)(self.context, span, status, Str::new(text)) }
+        unsafe { ((*self.table).span_end)(self.context, span, status, Str::new(text)) }
     }
 
     /// # Safety
@@ -264,12 +262,12 @@ impl HostRef {
         let request =
             TimerRequest { size: size_of::<TimerRequest>() as u32, flags: 0, delay_ns, waker };
         // SAFETY: borrowed for the call; the waker is valid by the caller's promise.
-        unsafe { (self.table().timer)(self.context, &raw const request) }
+        unsafe { ((*self.table).timer)(self.context, &raw const request) }
     }
 
     pub(crate) fn timer_fired(self, token: u64) -> bool {
         // SAFETY: a number.
-        unsafe { (self.table().timer_fired)(self.context, token) == 1 }
+        unsafe { ((*self.table).timer_fired)(self.context, token) == 1 }
     }
 }
 
