@@ -82,16 +82,10 @@ impl Store {
         self.keyed.as_deref()
     }
 
-    /// Whether a window may come straight from the inbox: no order, no split, nothing older here.
+    /// Whether all stand in one line, here and in the inbox: no order, no split.
     #[inline]
-    pub(crate) fn is_bypassed(&self, split: &Split) -> bool {
-        self.keyed.is_none() && split.generations().len() == 1 && self.ready[0].is_empty()
-    }
-
-    /// Whether what is here comes before all that is in the inbox, for whoever asks.
-    #[inline]
-    pub(crate) fn is_ahead(&self, split: &Split) -> bool {
-        self.keyed.is_none() && split.generations().len() == 1 && !self.ready[0].is_empty()
+    pub(crate) fn is_one_line(&self, split: &Split) -> bool {
+        self.keyed.is_none() && split.generations().len() == 1
     }
 
     /// Whether nothing is held back by its key.

@@ -188,12 +188,13 @@ impl Desk {
         let mut parked = 0;
         let mut later = Vec::new();
         // What was fetched before is handed out first: to fetch more beside it would only move it about.
-        let mut leave = peers == 1 && self.store.is_ahead(&self.split);
+        let is_one_line = self.store.is_one_line(&self.split);
+        let mut leave = peers == 1 && is_one_line && self.store.has_ready(part);
         let mut visit;
         loop {
             let is_idle = !self.store.has_ready(part);
             let mut behind = None;
-            let direct = if self.store.is_bypassed(&self.split) { limit } else { 0 };
+            let direct = if is_one_line && is_idle { limit } else { 0 };
             visit = inbox.visit(
                 self.load(),
                 Fetch {
